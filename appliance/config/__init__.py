@@ -1,0 +1,1 @@
+"""The configuration: model, validation, units. Depends on nothing else in the project."""

@@ -1,0 +1,1 @@
+"""The log path: listeners, labels, spool, sender. Runs without the rest of the appliance."""

@@ -1,0 +1,1 @@
+"""Recipes: the exact lines each kind of device needs to send its logs here."""

@@ -1,0 +1,1 @@
+"""The Textual user interface: first-boot wizard and dashboard."""
