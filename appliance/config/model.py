@@ -7,14 +7,11 @@ a key is what `appliance config schema` and the error messages show.
 
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, field
 
+from appliance.config.model_system import Access, System
+from appliance.config.section import Section as Section
 from appliance.config.units import Duration, Endpoint, Rate, Size
-
-
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A mapping of the file with a fixed set of keys."""
 
 
 # ---- loki -----------------------------------------------------------------------------------
@@ -253,3 +250,5 @@ class Config(Section):
     labels: Annotated[Labels, Meta(description="How entries are labelled.")] = field(default_factory=Labels)
     relay: Annotated[Relay, Meta(description="The relay.")] = field(default_factory=Relay)
     listeners: Annotated[Listeners, Meta(description="What rsyslog opens to the network.")] = field(default_factory=Listeners)
+    system: Annotated[System, Meta(description="The machine itself: name, network, time, keyboard.")] = field(default_factory=System)
+    access: Annotated[Access, Meta(description="Who may get into the machine.")] = field(default_factory=Access)
