@@ -32,22 +32,25 @@ class Ipv6(Section):
 
 class Network(Section):
     interface: Annotated[
-        str | None, Meta(description="Name of the interface or a pattern, such as enX0 or en*; any Ethernet when absent.")
+        str | None,
+        Meta(description="Name of the interface or a pattern, such as enX0 or en*; any Ethernet when absent."),
     ] = None
     vlan: Annotated[
-        int | None, Meta(description="VLAN id (802.1Q) that carries the addresses; untagged when absent.", ge=1, le=4094)
+        Annotated[int, Meta(ge=1, le=4094)] | None,
+        Meta(description="VLAN id (802.1Q) that carries the addresses; untagged when absent."),
     ] = None
     mtu: Annotated[
-        int | None, Meta(description="Largest packet, in bytes; the interface's own when absent.", ge=1280, le=9216)
+        Annotated[int, Meta(ge=1280, le=9216)] | None,
+        Meta(description="Largest packet, in bytes; the interface's own when absent."),
     ] = None
     ipv4: Annotated[Ipv4, Meta(description="IPv4 addressing.")] = field(default_factory=Ipv4)
     ipv6: Annotated[Ipv6, Meta(description="IPv6 addressing.")] = field(default_factory=Ipv6)
     dns: Annotated[
         list[str], Meta(description="Addresses of DNS servers; what DHCP says when empty.", max_length=6)
     ] = field(default_factory=list)
-    search: Annotated[
-        list[str], Meta(description="Domains that complete short names.", max_length=6)
-    ] = field(default_factory=list)
+    search: Annotated[list[str], Meta(description="Domains that complete short names.", max_length=6)] = field(
+        default_factory=list
+    )
 
 
 class Ntp(Section):
@@ -63,24 +66,29 @@ class Keyboard(Section):
 
 class System(Section):
     hostname: Annotated[str, Meta(description="Name of this machine, short or with its domain.")] = "forwarder"
-    network: Annotated[Network, Meta(description="Addresses, routes and name servers.")] = field(default_factory=Network)
+    network: Annotated[Network, Meta(description="Addresses, routes and name servers.")] = field(
+        default_factory=Network
+    )
     ntp: Annotated[Ntp, Meta(description="Where the time comes from.")] = field(default_factory=Ntp)
     timezone: Annotated[str, Meta(description="Time zone, such as Europe/Paris.")] = "UTC"
     keyboard: Annotated[Keyboard, Meta(description="Keyboard of the console.")] = field(default_factory=Keyboard)
-    proxy: Annotated[
-        str | None, Meta(description="HTTP proxy for updates, such as http://proxy.example.org:3128.")
-    ] = None
+    proxy: Annotated[str | None, Meta(description="HTTP proxy for updates, such as http://proxy.example.org:3128.")] = (
+        None
+    )
 
 
 class Access(Section):
     administrator: Annotated[str, Meta(description="Login name of the administrator, who may use sudo.")] = "admin"
     password_file: Annotated[
         str | None,
-        Meta(description="File of mode 0600 with the administrator's password as a crypt hash; no password when absent."),
+        Meta(
+            description="File of mode 0600 with the administrator's password as a crypt hash; no password when absent."
+        ),
     ] = None
     ssh: Annotated[bool, Meta(description="Let the administrator in by SSH.")] = False
     ssh_keys: Annotated[
-        list[str], Meta(description="Public keys of the administrator, as in authorized_keys. With a key, SSH takes no password.")
+        list[str],
+        Meta(description="Public keys of the administrator, as in authorized_keys. With a key, SSH takes no password."),
     ] = field(default_factory=list)
     console_lock: Annotated[
         bool, Meta(description="Ask for the administrator's password before anything is changed at the console.")
