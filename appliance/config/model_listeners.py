@@ -1,0 +1,89 @@
+"""The `listeners` section: what rsyslog opens to the network, and its queue towards the relay.
+
+Only types, defaults and meanings; what no type can say is judged by `checks.py`.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+
+from appliance.config.section import Section
+from appliance.config.units import Size
+
+
+class UdpListener(Section):
+    port: Annotated[int, Meta(description="UDP port.", ge=1, le=65535)] = 514
+    address: Annotated[str | None, Meta(description="Address to listen on; all when absent.")] = None
+    receive_buffer: Annotated[Size, Meta(description="Socket buffer of the kernel, bytes.")] = Size(32 * 2**20)
+
+
+class TcpListener(Section):
+    port: Annotated[int, Meta(description="TCP port.", ge=1, le=65535)] = 514
+    address: Annotated[str | None, Meta(description="Address to listen on; all when absent.")] = None
+    max_connections: Annotated[int, Meta(description="Open connections.", ge=1, le=100000)] = 2000
+
+
+class ServerTls(Section):
+    cert_file: Annotated[str, Meta(description="PEM file of the server's certificate and its chain.")] = (
+        "/etc/appliance/tls/server.crt"
+    )
+    key_file: Annotated[str, Meta(description="PEM file of its key, mode 0600.")] = "/etc/appliance/tls/server.key"
+    ca_file: Annotated[str, Meta(description="PEM file of the authorities whose client certificates are taken.")] = (
+        "/etc/appliance/tls/ca.crt"
+    )
+    client_certificates: Annotated[
+        Literal["none", "ca", "names"],
+        Meta(
+            description="none: anyone may send; ca: a certificate of ca_file is needed; "
+            "names: it also has to bear a name of permitted_names."
+        ),
+    ] = "none"
+    permitted_names: Annotated[
+        list[str], Meta(description="Names a client certificate may bear; * stands for one part.")
+    ] = field(default_factory=list)
+
+
+class TlsListener(Section):
+    port: Annotated[int, Meta(description="TCP port of syslog over TLS.", ge=1, le=65535)] = 6514
+    address: Annotated[str | None, Meta(description="Address to listen on; all when absent.")] = None
+    max_connections: Annotated[int, Meta(description="Open connections.", ge=1, le=100000)] = 2000
+    tls: Annotated[ServerTls, Meta(description="Certificate and who may connect.")] = field(default_factory=ServerTls)
+
+
+class RelpListener(Section):
+    port: Annotated[int, Meta(description="TCP port of RELP.", ge=1, le=65535)] = 2514
+    address: Annotated[str | None, Meta(description="Address to listen on; all when absent.")] = None
+    max_connections: Annotated[int, Meta(description="Open connections.", ge=1, le=100000)] = 2000
+
+
+class RelpTlsListener(Section):
+    port: Annotated[int, Meta(description="TCP port of RELP over TLS.", ge=1, le=65535)] = 2515
+    address: Annotated[str | None, Meta(description="Address to listen on; all when absent.")] = None
+    max_connections: Annotated[int, Meta(description="Open connections.", ge=1, le=100000)] = 2000
+    tls: Annotated[ServerTls, Meta(description="Certificate and who may connect.")] = field(default_factory=ServerTls)
+
+
+class Queue(Section):
+    """rsyslog's queue towards the relay."""
+
+    path: Annotated[str, Meta(description="Directory of the part that is on disk.")] = "/var/lib/appliance/rsyslog"
+    memory_messages: Annotated[int, Meta(description="Messages held in memory before the disk is used.", ge=1000)] = (
+        200000
+    )
+    max_disk: Annotated[Size, Meta(description="Bytes on disk at most.")] = Size(2 * 2**30)
+
+
+class Listeners(Section):
+    """What rsyslog opens to the network; what is absent is off."""
+
+    udp: Annotated[UdpListener | None, Meta(description="Syslog over UDP.")] = None
+    tcp: Annotated[
+        TcpListener | None, Meta(description="Syslog over TCP, octet-counted or LF, decided for each message.")
+    ] = None
+    tls: Annotated[TlsListener | None, Meta(description="Syslog over TLS.")] = None
+    relp: Annotated[RelpListener | None, Meta(description="RELP from other rsyslogs.")] = None
+    relp_tls: Annotated[
+        RelpTlsListener | None, Meta(description="RELP over TLS from other rsyslogs, on a port of its own.")
+    ] = None
+    journal: Annotated[bool, Meta(description="Forward this machine's own journal.")] = True
+    queue: Annotated[Queue, Meta(description="rsyslog's queue towards the relay.")] = field(default_factory=Queue)

@@ -1,0 +1,115 @@
+"""The `relay` section: listeners, spool, batches, clocks and bounds of the relay itself.
+
+Only types, defaults and meanings; what no type can say is judged by `checks.py`.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+
+from appliance.config.section import Section
+from appliance.config.units import Duration, Endpoint, Size
+
+
+class Listen(Section):
+    """Where the relay listens; what is absent is off."""
+
+    relp: Annotated[Endpoint | None, Meta(description="RELP, acknowledged after the message is on disk.")] = None
+    syslog_tcp: Annotated[Endpoint | None, Meta(description="Syslog over TCP, RFC 5424, octet-counted or LF.")] = None
+    push: Annotated[Endpoint | None, Meta(description="Loki push API.")] = None
+    http: Annotated[Endpoint | None, Meta(description="/metrics, /ready and /status.")] = None
+
+
+class Spool(Section):
+    path: Annotated[str, Meta(description="Directory that holds what Loki has not taken yet.", min_length=1)] = (
+        "./spool"
+    )
+    max_size: Annotated[Size, Meta(description="Bytes the spool may hold.")] = Size(2 * 2**30)
+    max_age: Annotated[
+        Duration | None,
+        Meta(description="Batches older than this are dropped and counted, in seconds; never when absent."),
+    ] = None
+    when_full: Annotated[
+        Literal["block", "drop_oldest"],
+        Meta(
+            description="block: take nothing more, so that senders and rsyslog's own queue keep it; "
+            "drop_oldest: give up the oldest batches for new ones."
+        ),
+    ] = "block"
+    min_free: Annotated[Size, Meta(description="Bytes that must stay free on the file system.")] = Size(256 * 2**20)
+    max_set_aside: Annotated[Size, Meta(description="Bytes of unreadable batches kept for a look.")] = Size(64 * 2**20)
+    max_dead_letter: Annotated[Size, Meta(description="Bytes of entries kept that Loki refuses for good.")] = Size(
+        64 * 2**20
+    )
+
+
+class BatchSettings(Section):
+    size: Annotated[Size, Meta(description="Uncompressed bytes at which a batch closes.")] = Size(2 * 2**20)
+    age: Annotated[Duration, Meta(description="Seconds after its first entry at which a batch closes.")] = Duration(1)
+
+
+class SenderTime(Section):
+    """What is different about the clocks of senders in an address range."""
+
+    address: Annotated[str, Meta(description="Address or range, such as 10.1.0.0/16.", min_length=1)]
+    timezone: Annotated[
+        str | None, Meta(description="Zone of their time stamps without one, such as Europe/Paris.")
+    ] = None
+    timestamp: Annotated[
+        Literal["message", "received"] | None, Meta(description="As relay.time.timestamp, for these senders.")
+    ] = None
+    max_past: Annotated[Duration | None, Meta(description="As relay.time.max_past, for these senders.")] = None
+    max_future: Annotated[Duration | None, Meta(description="As relay.time.max_future, for these senders.")] = None
+
+
+class TimeSettings(Section):
+    timestamp: Annotated[
+        Literal["message", "received"],
+        Meta(
+            description="Which time an entry bears: the message's own, while it is believable, or the time of receipt."
+        ),
+    ] = "message"
+    max_past: Annotated[
+        Duration, Meta(description="A time stamp with a zone further behind its receipt is not believed, in seconds.")
+    ] = Duration(6 * 86400)
+    max_past_without_zone: Annotated[
+        Duration, Meta(description="The same for a time stamp without year or zone (RFC 3164), in seconds.")
+    ] = Duration(3000)
+    max_future: Annotated[
+        Duration, Meta(description="A time stamp further ahead of its receipt is not believed, in seconds.")
+    ] = Duration(300)
+    senders: Annotated[
+        list[SenderTime], Meta(description="Exceptions by sender's address; the first that matches counts.")
+    ] = field(default_factory=list)
+
+
+class Connections(Section):
+    max: Annotated[int, Meta(description="Open connections on each of the relay's listeners.", ge=1)] = 2000
+    idle_timeout: Annotated[
+        Duration, Meta(description="A syslog or HTTP connection silent for this long is closed, in seconds.")
+    ] = Duration(600)
+    max_message: Annotated[
+        Size,
+        Meta(
+            description="Longest message taken from syslog or RELP, bytes; the rest of a longer one is cut and marked."
+        ),
+    ] = Size(256 * 1024)
+    max_push: Annotated[Size, Meta(description="Longest body taken by the push API, bytes after decompression.")] = (
+        Size(16 * 2**20)
+    )
+
+
+class Relay(Section):
+    listen: Annotated[Listen, Meta(description="Where the relay listens.")] = field(default_factory=Listen)
+    spool: Annotated[Spool, Meta(description="The batches on disk.")] = field(default_factory=Spool)
+    batch: Annotated[BatchSettings, Meta(description="When a batch closes.")] = field(default_factory=BatchSettings)
+    time: Annotated[TimeSettings, Meta(description="Which time an entry bears.")] = field(default_factory=TimeSettings)
+    connections: Annotated[Connections, Meta(description="Bounds on connections and messages.")] = field(
+        default_factory=Connections
+    )
+    relp_window: Annotated[
+        int, Meta(description="Messages rsyslog may send ahead of our acknowledgement.", ge=1, le=100000)
+    ] = 20000
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="What the relay writes to its own log.")
+    ] = "info"
