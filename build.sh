@@ -1,0 +1,206 @@
+#!/usr/bin/env bash
+# The one entry to the project: everything it needs is installed, built, tested and run from here.
+# Works on a fresh Debian 12, as root or with sudo; what is already there is not done again.
+set -Eeuo pipefail
+cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")"
+
+# Debian packages, one list per purpose.
+PACKAGES_PYTHON=(python3 python3-venv python3-dev gcc libc6-dev ca-certificates tzdata)
+PACKAGES_TEST=(rsyslog rsyslog-relp rsyslog-gnutls rsyslog-openssl openssl shellcheck iproute2 util-linux systemd)
+PACKAGES_IMAGE=(debootstrap qemu-utils dosfstools mtools e2fsprogs gdisk parted kpartx squashfs-tools xz-utils zstd)
+PACKAGES_VM=(qemu-system-x86 ovmf xva-img)
+
+LOGS=build/log
+PYTHON=.venv/bin/python
+
+usage() {
+    cat <<'TEXT'
+Usage: ./build.sh [COMMAND]
+
+  build [OPTIONS]        Build everything into dist/ (the default). Options go to the image
+                         pipeline: ./build.sh build --help
+  test [--fast] [ARGS]   Run all tests, or with --fast those that need no virtual machine.
+                         ARGS go to pytest: ./build.sh test --fast -k spool
+  run [OPTIONS]          Boot the built image in QEMU, its console in this terminal.
+  setup                  Only what the others begin with: Debian packages, .venv, compiled code.
+  lock [--upgrade]       Write requirements.lock anew from pyproject.toml.
+  clean                  Remove all that was built: build/, dist/, .venv, caches.
+  help                   This text.
+
+Logs of all steps are in build/log/.
+TEXT
+}
+
+die() {
+    printf '\nerror: %s\n' "$1" >&2
+    [ -z "${2-}" ] || printf 'hint: %s\n' "$2" >&2
+    exit 1
+}
+
+# step NAME COMMAND…: run a command with its output in a log of its own; on failure show the log's end.
+step() {
+    local name=$1 log started code
+    shift
+    log="$LOGS/${name//[^a-zA-Z0-9]/-}.log"
+    mkdir -p "$LOGS"
+    printf '%-44s ' "$name"
+    started=$EPOCHREALTIME
+    set +e
+    (
+        set -e
+        "$@"
+    ) >"$log" 2>&1
+    code=$?
+    set -e
+    if [ "$code" -ne 0 ]; then
+        printf 'FAILED\n\n' >&2
+        tail -n 25 -- "$log" >&2
+        die "step '$name' failed (exit code $code)" "the whole log is in $log"
+    fi
+    awk -v a="$started" -v b="$EPOCHREALTIME" 'BEGIN { gsub(",", ".", a); gsub(",", ".", b); printf "%7.1f s\n", b - a }'
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo -- "$@"
+    else
+        echo "this needs root, and sudo is not installed: run ./build.sh as root" >&2
+        return 1
+    fi
+}
+
+# ---- Debian packages --------------------------------------------------------------------------
+
+install_packages() {
+    local options=(-y --no-install-recommends -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300)
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install "${options[@]}" "$@" && return
+    # Lists that are missing or too old name files that are no longer there.
+    as_root apt-get update -o DPkg::Lock::Timeout=300
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install "${options[@]}" "$@"
+}
+
+need_packages() {
+    local purpose=$1 package missing=()
+    shift
+    command -v dpkg-query >/dev/null || die "this is not a Debian system" "build on Debian 12, or in a container of it"
+    for package in "$@"; do
+        [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null)" = "ii " ] || missing+=("$package")
+    done
+    [ "${#missing[@]}" -eq 0 ] || step "packages for $purpose" install_packages "${missing[@]}"
+}
+
+# ---- Python -----------------------------------------------------------------------------------
+
+digest() {
+    cat -- "$@" 2>/dev/null | sha256sum | cut -d ' ' -f 1
+}
+
+# once STAMP KEY NAME COMMAND…: a step that is skipped while its key is the one it last succeeded with.
+once() {
+    local stamp=$1 key=$2
+    shift 2
+    if [ "$(cat -- "$stamp" 2>/dev/null)" != "$key" ]; then
+        step "$@"
+        printf '%s\n' "$key" >"$stamp"
+    fi
+}
+
+create_venv() {
+    rm -rf .venv
+    /usr/bin/python3 -m venv .venv
+}
+
+install_lock() {
+    "$PYTHON" -m pip install --no-input --disable-pip-version-check --only-binary :all: --require-hashes \
+        -r requirements.lock
+}
+
+install_project() {
+    "$PYTHON" -m pip install --no-input --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+}
+
+setup_python() {
+    need_packages "Python" "${PACKAGES_PYTHON[@]}"
+    mkdir -p "$LOGS"
+    # Two runs at once take turns here.
+    exec 9>build/.setup.lock
+    flock 9
+    local python
+    python=$(/usr/bin/python3 -V)
+    if [ ! -x "$PYTHON" ] || [ "$("$PYTHON" -V 2>/dev/null)" != "$python" ]; then
+        step "Python environment" create_venv
+    fi
+    once .venv/.lock-installed "$(digest requirements.lock)" "Python packages" install_lock
+    if ! compgen -G "appliance/relay/hot.*.so" >/dev/null; then
+        rm -f .venv/.project-installed
+    fi
+    once .venv/.project-installed "$(digest pyproject.toml appliance/relay/hot.py appliance/relay/hot.pxd) $PWD" \
+        "compiled hot path" install_project
+    exec 9>&-
+}
+
+lock() {
+    "$PYTHON" -m venv build/lock-venv
+    build/lock-venv/bin/python -m pip install -q --disable-pip-version-check pip-tools
+    build/lock-venv/bin/pip-compile -q --extra image --extra test --generate-hashes --allow-unsafe --strip-extras \
+        --no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+        -o requirements.lock pyproject.toml "$@"
+}
+
+# ---- commands ---------------------------------------------------------------------------------
+
+command_build() {
+    setup_python
+    need_packages "the image" "${PACKAGES_IMAGE[@]}"
+    as_root "$PYTHON" -m image build "$@"
+}
+
+command_test() {
+    local selection=()
+    if [ "${1-}" = "--fast" ]; then
+        shift
+        selection=(-m "not vm and not xen")
+    fi
+    setup_python
+    need_packages "tests" "${PACKAGES_TEST[@]}"
+    if [ "${#selection[@]}" -eq 0 ]; then
+        need_packages "virtual machines" "${PACKAGES_VM[@]}"
+        command_build
+    fi
+    exec "$PYTHON" -m pytest "${selection[@]}" "$@"
+}
+
+command_run() {
+    setup_python
+    need_packages "virtual machines" "${PACKAGES_VM[@]}"
+    exec "$PYTHON" -m image run "$@"
+}
+
+command_clean() {
+    # The image pipeline may have left files of root.
+    rm -rf build dist .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache ./*.egg-info 2>/dev/null ||
+        as_root rm -rf build dist .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache ./*.egg-info
+    rm -f appliance/relay/hot.c appliance/relay/hot.html appliance/relay/hot.*.so
+    find appliance image tui tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+}
+
+command=${1-build}
+[ "$#" -eq 0 ] || shift
+case $command in
+build) command_build "$@" ;;
+test) command_test "$@" ;;
+run) command_run "$@" ;;
+setup) setup_python ;;
+lock)
+    setup_python
+    step "lock" lock "$@"
+    ;;
+clean) command_clean ;;
+help | -h | --help) usage ;;
+*)
+    usage >&2
+    die "unknown command '$command'"
+    ;;
+esac
