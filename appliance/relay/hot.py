@@ -1,0 +1,1351 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: freethreading_compatible=False
+"""The hot path: bytes of a connection in, one encoded Loki push out.
+
+Frames (octet-counted, LF, RELP) are cut, RFC 5424 headers parsed, entries encoded as protobuf into
+an arena, and a full arena is put in order by stream. No Python object is made for a message but
+the key its labels are looked up by. What is rare (a header that is not RFC 5424, a time stamp that
+is not believable, text that is not UTF-8) goes to the plain Python callbacks of `Route`s owner,
+see `records.py` and `labels.py`; sockets, clocks and the disk are elsewhere.
+
+Written in Cython's pure Python mode: compiled for speed, and the same source runs uncompiled. In
+the compiled module `p` is a pointer into the buffer, uncompiled it is the buffer itself.
+"""
+
+import struct
+from array import array
+from typing import Any
+
+import cython
+
+if cython.compiled:
+    from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize  # type: ignore
+    from cython.cimports.libc.string import memchr, memcmp, memcpy  # type: ignore
+
+MAX_ENTRIES = 65536
+"""Entries of one batch at most."""
+_META_ROOM = 60000  # bytes of structured metadata kept of one entry; Loki refuses an entry with more than 64 KB
+_META_PAIRS = 110  # Loki refuses an entry with more than 128
+_NANO = 1_000_000_000
+
+INPUTS = ("relp", "syslog_tcp", "udp", "tcp", "tls", "relp_in", "relp_tls", "journal")
+"""Names of the counters in `Packer.messages` and `Packer.bytes`. `relp` is a record without our own
+element on the RELP listener, `relp_in` one that rsyslog took by RELP."""
+
+# Why `feed_*` returned.
+NEED_MORE = 0
+BATCH_FULL = 1
+RELP_COMMAND = 2
+PROTOCOL_ERROR = 3
+
+
+def compiled() -> bool:
+    """Whether this is the compiled module."""
+    return bool(cython.compiled)
+
+
+@cython.cclass
+class Target:
+    """One stream of Loki: its labels as encoded bytes, and its place in the batch being filled."""
+
+    labels = cython.declare(str, visibility="public")
+    field = cython.declare(bytes, visibility="public")
+    last_used = cython.declare(cython.longlong, visibility="public")
+    epoch: cython.longlong
+    slot: cython.int
+    last_ns: cython.longlong
+    bump: cython.int
+
+    def __init__(self, labels: str) -> None:
+        encoded = labels.encode()
+        self.labels = labels
+        self.field = b"\x0a" + varint(len(encoded)) + encoded
+        self.last_used = 0
+        self.epoch = -1
+        self.slot = 0
+        self.last_ns = -1
+        self.bump = 0
+
+
+@cython.cclass
+class Route:
+    """Where records with one key go: a target (None drops them) and metadata that they all get.
+
+    `sender`, `input` and `count` say who sent how much in the batch being filled.
+    """
+
+    target = cython.declare(Target, visibility="public")
+    meta = cython.declare(bytes, visibility="public")
+    pairs = cython.declare(cython.int, visibility="public")
+    host = cython.declare(str, visibility="public")
+    sender = cython.declare(bytes, visibility="public")
+    input = cython.declare(cython.int, visibility="public")
+    count = cython.declare(cython.int, visibility="public")
+    epoch: cython.longlong
+
+    def __init__(self, target: Target | None, meta: bytes, pairs: int, host: str) -> None:
+        self.target = target
+        self.meta = meta
+        self.pairs = pairs
+        self.host = host
+        self.sender = b""
+        self.input = 0
+        self.count = 0
+        self.epoch = -1
+
+
+@cython.cclass
+class Conn:
+    """What the framing has to remember of one connection between two reads."""
+
+    input = cython.declare(cython.int, visibility="public")
+    trusted = cython.declare(cython.bint, visibility="public")
+    sender = cython.declare(bytes, visibility="public")
+    octets = cython.declare(cython.bint, visibility="public")
+    discard = cython.declare(cython.longlong, visibility="public")
+    skip_line = cython.declare(cython.bint, visibility="public")
+    txn_first = cython.declare(cython.longlong, visibility="public")
+    txn_count = cython.declare(cython.longlong, visibility="public")
+    ranges = cython.declare(list, visibility="public")
+    unacked = cython.declare(cython.longlong, visibility="public")
+    consumed = cython.declare(cython.Py_ssize_t, visibility="public")
+
+    def __init__(self, input: int, sender: bytes, trusted: bool) -> None:
+        self.input = input
+        self.trusted = trusted
+        self.sender = sender
+        self.octets = False
+        self.discard = 0
+        self.skip_line = False
+        self.txn_first = 0
+        self.txn_count = 0
+        self.ranges = []
+        self.unacked = 0
+        self.consumed = 0
+
+    def take_ranges(self) -> list[tuple[int, int]]:
+        """RELP transactions received since the last call, as (first, count), oldest first."""
+        ranges: list[tuple[int, int]] = self.ranges
+        if self.txn_count:
+            ranges.append((self.txn_first, self.txn_count))
+            self.txn_count = 0
+        self.ranges = []
+        return ranges
+
+
+def varint(value: int) -> bytes:
+    """Protobuf's variable-length integer."""
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def encode_pair(name: bytes, value: bytes) -> bytes:
+    """One pair of structured metadata, as the field of an entry."""
+    inner = b"\x0a" + varint(len(name)) + name + b"\x12" + varint(len(value)) + value
+    return b"\x1a" + varint(len(inner)) + inner
+
+
+@cython.cfunc
+@cython.inline
+def _varint_size(value: cython.ulonglong) -> cython.int:
+    size: cython.int = 1
+    while value >= 0x80:
+        value >>= 7
+        size += 1
+    return size
+
+
+@cython.cfunc
+@cython.inline
+def _put_varint(p: cython.p_uchar, at: cython.Py_ssize_t, value: cython.ulonglong) -> cython.Py_ssize_t:
+    while value >= 0x80:
+        p[at] = (value & 0x7F) | 0x80
+        value >>= 7
+        at += 1
+    p[at] = value
+    return at + 1
+
+
+@cython.cfunc
+@cython.inline
+def _copy(
+    to: cython.p_uchar, at: cython.Py_ssize_t, p: cython.p_uchar, start: cython.Py_ssize_t, size: cython.Py_ssize_t
+) -> cython.void:
+    if cython.compiled:
+        memcpy(to + at, p + start, size)
+    else:
+        to[at : at + size] = p[start : start + size]
+
+
+@cython.cfunc
+@cython.inline
+def _bytes(p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> bytes:
+    if cython.compiled:
+        return PyBytes_FromStringAndSize(cython.cast(cython.p_char, p) + start, end - start)
+    return bytes(p[start:end])
+
+
+@cython.cfunc
+@cython.inline
+def _find(p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t, byte: cython.int) -> cython.Py_ssize_t:
+    """Where `byte` stands first in [start, end), or -1."""
+    if cython.compiled:
+        if end <= start:
+            return -1
+        found: cython.p_uchar = cython.cast(cython.p_uchar, memchr(p + start, byte, end - start))
+        if found == cython.NULL:
+            return -1
+        return found - p
+    return p.find(byte, start, end)
+
+
+@cython.cfunc
+@cython.inline
+def _is(p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t, expected: bytes) -> cython.bint:
+    """Whether the bytes at `start` are `expected`."""
+    size: cython.Py_ssize_t = len(expected)
+    if end - start < size:
+        return False
+    if cython.compiled:
+        return memcmp(p + start, cython.cast(cython.p_char, expected), size) == 0
+    return p[start : start + size] == expected
+
+
+@cython.cfunc
+@cython.inline
+def _digit(c: cython.int) -> cython.bint:
+    return 48 <= c <= 57
+
+
+@cython.cfunc
+@cython.inline
+def _two(p: cython.p_uchar, at: cython.Py_ssize_t) -> cython.int:
+    """The number of two digits at `at`, or -1000."""
+    a: cython.int = p[at] - 48
+    b: cython.int = p[at + 1] - 48
+    if a < 0 or a > 9 or b < 0 or b > 9:
+        return -1000
+    return a * 10 + b
+
+
+@cython.cfunc
+def _days(year: cython.longlong, month: cython.int, day: cython.int) -> cython.longlong:
+    """Days from 1970-01-01 of the proleptic Gregorian calendar."""
+    if month <= 2:
+        year -= 1
+        month += 12
+    era: cython.longlong = year // 400
+    of_era: cython.longlong = year - era * 400
+    of_year: cython.longlong = (153 * (month - 3) + 2) // 5 + day - 1
+    return era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
+
+
+@cython.cfunc
+def _days_in(year: cython.int, month: cython.int) -> cython.int:
+    if month == 2:
+        return 29 if (year % 4 == 0 and year % 100 != 0) or year % 400 == 0 else 28
+    return 30 if month == 4 or month == 6 or month == 9 or month == 11 else 31
+
+
+@cython.cfunc
+def _timestamp(p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.longlong:
+    """Unix nanoseconds of an RFC 3339 time stamp with any number of fraction digits, or -1."""
+    if end - start < 20 or p[start + 4] != 45 or p[start + 7] != 45 or p[start + 13] != 58 or p[start + 16] != 58:
+        return -1
+    if p[start + 10] != 84 and p[start + 10] != 116:  # T
+        return -1
+    century: cython.int = _two(p, start)
+    year: cython.int = century * 100 + _two(p, start + 2)
+    month: cython.int = _two(p, start + 5)
+    day: cython.int = _two(p, start + 8)
+    hour: cython.int = _two(p, start + 11)
+    minute: cython.int = _two(p, start + 14)
+    second: cython.int = _two(p, start + 17)
+    if century < 0 or year < 1970 or year > 2261 or month < 1 or month > 12 or day < 1 or day > _days_in(year, month):
+        return -1
+    if hour < 0 or hour > 23 or minute < 0 or minute > 59 or second < 0 or second > 60:
+        return -1
+    at: cython.Py_ssize_t = start + 19
+    nanos: cython.longlong = 0
+    if p[at] == 46:  # a fraction; digits after the ninth are below a nanosecond
+        scale: cython.longlong = 100000000
+        at += 1
+        first: cython.Py_ssize_t = at
+        while at < end and _digit(p[at]):
+            nanos += scale * (p[at] - 48)
+            scale //= 10
+            at += 1
+        if at == first:
+            return -1
+    offset: cython.longlong = 0
+    if at == end - 1 and (p[at] == 90 or p[at] == 122):  # Z
+        offset = 0
+    elif at == end - 6 and (p[at] == 43 or p[at] == 45) and p[at + 3] == 58:
+        hours: cython.int = _two(p, at + 1)
+        minutes: cython.int = _two(p, at + 4)
+        if hours < 0 or hours > 23 or minutes < 0 or minutes > 59:
+            return -1
+        offset = hours * 3600 + minutes * 60
+        if p[at] == 45:
+            offset = -offset
+    else:
+        return -1
+    seconds: cython.longlong = _days(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset
+    if seconds < 0:
+        return -1
+    return seconds * 1000000000 + nanos
+
+
+def parse_timestamp(text: bytes) -> int:
+    """Unix nanoseconds of an RFC 3339 time stamp, or -1."""
+    buffer = bytearray(text)
+    return _timestamp(buffer, 0, len(buffer))
+
+
+@cython.cclass
+class Packer:
+    """Fills one batch at a time. Not thread-safe: it belongs to the loop's thread.
+
+    `routes` maps a record's key to its Route. `resolver` is asked for what is not there:
+    `resolve(pri, host, app, procid, msgid, sd, sender, input) -> Route`, all bytes but the numbers;
+    `salvage(record, sender, input, now_ns) -> (Route, ns, text, metadata pairs, words)`, for what is
+    not RFC 5424; `believe(stamp_ns, received_ns, has_zone, sender, stamp) -> (ns, repair)` decides about a
+    time stamp out of range.
+    """
+
+    resolver = cython.declare(object, visibility="public")
+    routes = cython.declare(dict, visibility="public")
+    max_routes = cython.declare(cython.int, visibility="public")
+    # What becomes metadata, and whether more than priority, host and application decides the labels.
+    with_process = cython.declare(cython.bint, visibility="public")
+    with_message_id = cython.declare(cython.bint, visibility="public")
+    with_sender = cython.declare(cython.bint, visibility="public")
+    with_input = cython.declare(cython.bint, visibility="public")
+    with_structured = cython.declare(cython.bint, visibility="public")
+    with_repairs = cython.declare(cython.bint, visibility="public")
+    wide_key = cython.declare(cython.bint, visibility="public")
+    # Time: entries inside these distances (ns) from their receipt are believed without asking.
+    always_ask = cython.declare(cython.bint, visibility="public")
+    max_past = cython.declare(cython.longlong, visibility="public")
+    max_past_without_zone = cython.declare(cython.longlong, visibility="public")
+    max_future = cython.declare(cython.longlong, visibility="public")
+    max_message = cython.declare(cython.Py_ssize_t, visibility="public")
+    now_ns = cython.declare(cython.longlong, visibility="public")
+    # Counters.
+    messages = cython.declare(object, visibility="public")
+    octets = cython.declare(object, visibility="public")
+    repaired = cython.declare(dict, visibility="public")
+    dropped = cython.declare(cython.longlong, visibility="public")
+    frames_cut = cython.declare(cython.longlong, visibility="public")
+    # The batch.
+    batch_size = cython.declare(cython.Py_ssize_t, visibility="public")
+    arena: bytearray
+    room: cython.Py_ssize_t
+    used: cython.Py_ssize_t
+    label_bytes: cython.Py_ssize_t
+    count = cython.declare(cython.int, visibility="public")
+    epoch: cython.longlong
+    targets: list
+    active_routes: list
+    entry_slot: cython.int[::1]
+    entry_size: cython.int[::1]
+    slot_size: cython.longlong[::1]
+    input_messages: cython.longlong[::1]
+    input_octets: cython.longlong[::1]
+    oldest: cython.longlong
+    newest: cython.longlong
+    # Metadata of the entry being made.
+    meta: bytearray
+    meta_used: cython.Py_ssize_t
+    meta_pairs: cython.int
+    words: list
+
+    def __init__(self, resolver: Any, *, batch_size: int, max_message: int) -> None:
+        self.resolver = resolver
+        self.routes = {}
+        self.max_routes = 65536
+        self.with_process = True
+        self.with_message_id = True
+        self.with_sender = True
+        self.with_input = False
+        self.with_structured = True
+        self.with_repairs = True
+        self.wide_key = False
+        self.always_ask = False
+        self.max_past = 6 * 86400 * 1000000000
+        self.max_past_without_zone = 3000 * 1000000000
+        self.max_future = 300 * 1000000000
+        self.max_message = max_message
+        self.now_ns = 0
+        self.messages = array("q", [0] * 8)
+        self.octets = array("q", [0] * 8)
+        self.input_messages = self.messages
+        self.input_octets = self.octets
+        self.repaired = {}
+        self.dropped = 0
+        self.frames_cut = 0
+        self.batch_size = batch_size
+        # The arena takes one more entry of any size when the batch is nearly at its size.
+        self.room = batch_size + max_message * 4 + _META_ROOM + 4096
+        self.arena = bytearray(self.room)
+        self.meta = bytearray(_META_ROOM + 70000)
+        self.entry_slot = array("i", bytes(4 * MAX_ENTRIES))
+        self.entry_size = array("i", bytes(4 * MAX_ENTRIES))
+        self.slot_size = array("q", bytes(8 * MAX_ENTRIES))
+        self.epoch = 0
+        self.words = []
+        self._clear()
+
+    @cython.cfunc
+    def _clear(self) -> cython.void:
+        self.used = 0
+        self.label_bytes = 0
+        self.count = 0
+        self.epoch += 1
+        self.targets = []
+        self.active_routes = []
+        self.oldest = 0
+        self.newest = 0
+
+    def full(self) -> bool:
+        """Whether the batch has to be closed before the next message."""
+        return self._full()
+
+    @cython.cfunc
+    @cython.inline
+    def _full(self) -> cython.bint:
+        return self.used + self.label_bytes >= self.batch_size or self.count >= 65536
+
+    def size(self) -> int:
+        """Bytes of the batch so far."""
+        return self.used + self.label_bytes
+
+    # ---- framing -------------------------------------------------------------------------------
+
+    def feed_syslog(self, conn: Conn, buffer: bytearray, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> int:
+        """Take all whole frames of [start, end) (RFC 6587, octet-counted or LF, decided per frame).
+
+        `conn.consumed` is where the unread rest begins. A frame longer than `max_message` is cut
+        there and the rest of it thrown away; what is no frame costs only itself.
+        """
+        p: cython.p_uchar = buffer
+        i: cython.Py_ssize_t = start
+        j: cython.Py_ssize_t
+        size: cython.longlong
+        while i < end:
+            if conn.discard > 0:
+                size = min(conn.discard, end - i)
+                conn.discard -= size
+                i += size
+                continue
+            if conn.skip_line:
+                j = _find(p, i, end, 10)
+                if j < 0:
+                    i = end
+                    break
+                conn.skip_line = False
+                i = j + 1
+                continue
+            if p[i] == 10 or p[i] == 13 or p[i] == 0 or p[i] == 32:
+                i += 1  # separators between frames, which some senders add
+                continue
+            if self._full():
+                conn.consumed = i
+                return BATCH_FULL
+            if 49 <= p[i] <= 57:
+                size = 0
+                j = i
+                while j < end and j - i < 10 and _digit(p[j]):
+                    size = size * 10 + (p[j] - 48)
+                    j += 1
+                if j + 1 >= end and j - i < 10:
+                    break  # the number may go on, or what follows is not here yet
+                if p[j] == 32 and p[j + 1] == 60:  # "123 <": a count stands before a priority, or it is none
+                    j += 1
+                    conn.octets = True
+                    if size > self.max_message:
+                        if end - j < self.max_message:
+                            break
+                        self._record(conn, p, j, j + self.max_message, True)
+                        self.frames_cut += 1
+                        conn.discard = size - self.max_message
+                        i = j + self.max_message
+                        continue
+                    if j + size > end:
+                        break
+                    self._record(conn, p, j, j + size, False)
+                    i = j + size
+                    continue
+            elif conn.octets and p[i] != 60:
+                # A count was wrong: find the next frame, or the end of the line, whichever is first.
+                j = self._resync(p, i, end)
+                if j < 0:
+                    if end - i < self.max_message:
+                        break
+                    j = i + self.max_message
+                self._word("framing")
+                self._record(conn, p, i, j, False)
+                i = j
+                continue
+            j = _find(p, i, end, 10)
+            if j < 0:
+                if end - i >= self.max_message:
+                    self._record(conn, p, i, i + self.max_message, True)
+                    self.frames_cut += 1
+                    conn.skip_line = True
+                    i += self.max_message
+                    continue
+                break
+            if j - i > self.max_message:
+                self._record(conn, p, i, i + self.max_message, True)
+                self.frames_cut += 1
+            else:
+                self._record(conn, p, i, j, False)
+            i = j + 1
+        conn.consumed = i
+        return NEED_MORE
+
+    @cython.cfunc
+    def _resync(self, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Where the next frame ("123 <14>") begins after `start`, or the line ends; -1 if not in sight."""
+        i: cython.Py_ssize_t = start
+        j: cython.Py_ssize_t
+        while i < end:
+            if p[i] == 10:
+                return i
+            if 49 <= p[i] <= 57 and (i == start or not _digit(p[i - 1])):
+                j = i
+                while j < end and _digit(p[j]) and j - i < 8:
+                    j += 1
+                if j + 2 < end and p[j] == 32 and p[j + 1] == 60 and _digit(p[j + 2]) and i > start:
+                    return i
+            i += 1
+        return -1
+
+    def finish_syslog(self, conn: Conn, buffer: bytearray, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> None:
+        """Take what a sender left without a terminator when it closed the connection."""
+        p: cython.p_uchar = buffer
+        if end > start and not conn.skip_line and conn.discard == 0:
+            self._word("unterminated")
+            self._record(conn, p, start, min(end, start + self.max_message), end - start > self.max_message)
+
+    def feed_relp(self, conn: Conn, buffer: bytearray, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> int:
+        """Take all whole `syslog` frames of [start, end): `TXNR SP COMMAND SP DATALEN [SP DATA] LF`.
+
+        Stops with RELP_COMMAND before a frame with another command, with PROTOCOL_ERROR before
+        what is no frame. `conn.consumed` is where the unread rest begins.
+        """
+        p: cython.p_uchar = buffer
+        i: cython.Py_ssize_t = start
+        j: cython.Py_ssize_t
+        number: cython.longlong
+        size: cython.longlong
+        while i < end:
+            if conn.discard > 0:
+                size = min(conn.discard, end - i)
+                conn.discard -= size
+                i += size
+                continue
+            if p[i] == 10:  # the trailer of a frame that was cut
+                i += 1
+                continue
+            if self._full():
+                conn.consumed = i
+                return BATCH_FULL
+            number = 0
+            j = i
+            while j < end and j - i < 10 and _digit(p[j]):
+                number = number * 10 + (p[j] - 48)
+                j += 1
+            if j == end:
+                if j - i < 10:
+                    break
+                conn.consumed = i
+                return PROTOCOL_ERROR
+            if p[j] != 32 or j == i:
+                conn.consumed = i
+                return PROTOCOL_ERROR
+            j += 1
+            if end - j < 7:
+                if end - j > 0 and not (97 <= p[j] <= 122):
+                    conn.consumed = i
+                    return PROTOCOL_ERROR
+                if _find(p, j, end, 10) < 0:
+                    break
+                conn.consumed = i
+                return RELP_COMMAND
+            if not _is(p, j, end, b"syslog "):
+                conn.consumed = i
+                return RELP_COMMAND
+            j += 7
+            size = 0
+            at: cython.Py_ssize_t = j
+            while j < end and j - at < 10 and _digit(p[j]):
+                size = size * 10 + (p[j] - 48)
+                j += 1
+            if j == end:
+                if j - at < 10:
+                    break
+                conn.consumed = i
+                return PROTOCOL_ERROR
+            if j == at or (p[j] != 32 and not (p[j] == 10 and size == 0)):
+                conn.consumed = i
+                return PROTOCOL_ERROR
+            if p[j] == 32:
+                j += 1
+            if size > self.max_message:
+                if end - j < self.max_message:
+                    break
+                self._record(conn, p, j, j + self.max_message, True)
+                self.frames_cut += 1
+                conn.discard = size - self.max_message
+                i = j + self.max_message
+            else:
+                if j + size >= end:
+                    break
+                if p[j + size] != 10:
+                    conn.consumed = i
+                    return PROTOCOL_ERROR
+                if size:
+                    self._record(conn, p, j, j + size, False)
+                i = j + size + 1
+            if conn.txn_count and number == conn.txn_first + conn.txn_count:
+                conn.txn_count += 1
+            else:
+                if conn.txn_count:
+                    conn.ranges.append((conn.txn_first, conn.txn_count))
+                conn.txn_first = number
+                conn.txn_count = 1
+            conn.unacked += 1
+        conn.consumed = i
+        return NEED_MORE
+
+    # ---- one record ----------------------------------------------------------------------------
+
+    @cython.cfunc
+    def _word(self, word: str) -> cython.void:
+        """Note what was repaired in the entry being made."""
+        self.words.append(word)
+        self.repaired[word] = self.repaired.get(word, 0) + 1
+
+    @cython.cfunc
+    def _record(
+        self, conn: Conn, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t, cut: cython.bint
+    ) -> object:
+        """Parse one record (RFC 5424 section 6) and add its entry."""
+        i: cython.Py_ssize_t
+        pri: cython.int = 0
+        source: cython.int = conn.input
+        self.meta_used = 0
+        self.meta_pairs = 0
+        if cut:
+            self._word("cut")
+        while end > start and (p[end - 1] == 10 or p[end - 1] == 13 or p[end - 1] == 0):
+            end -= 1
+        if end == start:
+            if self.words:
+                self.words = []
+            return None
+        i = start + 1
+        if p[start] != 60:
+            return self._salvage(conn, p, start, end)
+        while i < end and _digit(p[i]) and i < start + 4:
+            pri = pri * 10 + (p[i] - 48)
+            i += 1
+        if i + 3 >= end or i == start + 1 or pri > 191 or p[i] != 62 or p[i + 1] != 49 or p[i + 2] != 32:
+            return self._salvage(conn, p, start, end)
+        i += 3
+        stamp0: cython.Py_ssize_t = i
+        stamp1: cython.Py_ssize_t = _find(p, i, end, 32)
+        if stamp1 < 0:
+            return self._salvage(conn, p, start, end)
+        host0: cython.Py_ssize_t = stamp1 + 1
+        host1: cython.Py_ssize_t = _find(p, host0, end, 32)
+        if host1 < 0:
+            return self._salvage(conn, p, start, end)
+        app0: cython.Py_ssize_t = host1 + 1
+        app1: cython.Py_ssize_t = _find(p, app0, end, 32)
+        if app1 < 0:
+            return self._salvage(conn, p, start, end)
+        proc0: cython.Py_ssize_t = app1 + 1
+        proc1: cython.Py_ssize_t = _find(p, proc0, end, 32)
+        if proc1 < 0:
+            return self._salvage(conn, p, start, end)
+        id0: cython.Py_ssize_t = proc1 + 1
+        id1: cython.Py_ssize_t = _find(p, id0, end, 32)
+        if id1 < 0:
+            id1 = end
+        received: cython.longlong = self.now_ns
+        has_zone: cython.bint = True
+        sender0: cython.Py_ssize_t = 0
+        sender1: cython.Py_ssize_t = 0
+        x0: cython.Py_ssize_t = 0
+        x1: cython.Py_ssize_t = 0
+        i = id1 + 1
+        if i > end:
+            i = end
+        ours: cython.bint = False
+        if conn.trusted and i + 10 < end and _is(p, i, end, b'[fwd@0 r="'):
+            # What only rsyslog knows: [fwd@0 r="…" s="…" i="…" p="…" x="…"], always in this order.
+            j: cython.Py_ssize_t = i + 10
+            seconds: cython.longlong = 0
+            scale: cython.longlong = 100000000
+            while j < end and _digit(p[j]) and j < i + 22:
+                seconds = seconds * 10 + (p[j] - 48)
+                j += 1
+            seconds *= 1000000000
+            if j < end and p[j] == 46:
+                j += 1
+                while j < end and _digit(p[j]):
+                    seconds += scale * (p[j] - 48)
+                    scale //= 10
+                    j += 1
+            if _is(p, j, end, b'" s="'):
+                sender0 = j + 5
+                sender1 = _find(p, sender0, end, 34)
+                if sender1 >= 0 and _is(p, sender1, end, b'" i="'):
+                    j = sender1 + 5
+                    input1: cython.Py_ssize_t = _find(p, j, end, 34)
+                    if input1 > 0 and _is(p, input1, end, b'" p="') and input1 + 6 < end:
+                        source = _input(p, j, input1)
+                        has_zone = p[input1 + 5] == 49
+                        j = input1 + 6
+                        if _is(p, j, end, b'" x="'):
+                            x0 = j + 5
+                            x1 = _find(p, x0, end, 34)
+                            j = x1
+                        if j > 0 and _is(p, j, end, b'"]'):
+                            ours = True
+                            received = seconds
+                            i = j + 2
+            if not ours:
+                sender0 = sender1 = x0 = x1 = 0
+                has_zone = True
+                source = conn.input
+        self.input_messages[source] += 1
+        self.input_octets[source] += end - start
+        sd0: cython.Py_ssize_t = i
+        sd1: cython.Py_ssize_t = i
+        if i < end and p[i] == 45 and (i + 1 == end or p[i + 1] == 32):
+            i += 1
+        elif i < end and p[i] == 91:
+            sd1 = self._structured(p, i, end)
+            if sd1 > 0:
+                i = sd1
+            else:
+                sd1 = sd0  # not well-formed: it stays in the text
+                self._word("structured_data")
+        elif i < end and p[i] != 32 and not ours:
+            self._word("structured_data")
+        if i < end and p[i] == 32:
+            i += 1
+        # Who: the route decides the labels, and is kept from the last time where it can be.
+        key: object
+        nohost: cython.bint = host1 - host0 == 1 and p[host0] == 45
+        if self.wide_key or nohost:
+            sender: bytes = _bytes(p, sender0, sender1) if ours else conn.sender
+            key = (pri, source, _bytes(p, host0, id1 if self.wide_key else app1), sender, _bytes(p, sd0, sd1) if self.wide_key else b"")
+        else:
+            if cython.compiled:
+                # One small object for a message: the key is the host and application as they stand,
+                # and the priority in the byte before them, put back at once (it held a space).
+                p[host0 - 1] = pri
+                key = _bytes(p, host0 - 1, app1)
+                p[host0 - 1] = 32
+            else:
+                key = bytes([pri]) + bytes(p[host0:app1])
+        found: object = self.routes.get(key)
+        route: Route
+        if found is None:
+            route = self.resolver.resolve(
+                pri,
+                _bytes(p, host0, host1),
+                _bytes(p, app0, app1),
+                _bytes(p, proc0, proc1),
+                _bytes(p, id0, id1),
+                _bytes(p, sd0, sd1),
+                _bytes(p, sender0, sender1) if ours else conn.sender,
+                INPUTS[source],
+            )
+            if len(self.routes) >= self.max_routes:
+                self.routes.clear()
+            self.routes[key] = route
+        else:
+            route = cython.cast(Route, found)
+        if route.target is None:
+            self.dropped += 1
+            if self.words:
+                self.words = []
+            return None
+        # When.
+        stamp: cython.longlong = _timestamp(p, stamp0, stamp1)
+        if stamp < 0:
+            if not (stamp1 - stamp0 == 1 and p[stamp0] == 45):
+                self._word("timestamp")
+                self._add_bytes(b"original_timestamp", _bytes(p, stamp0, stamp1))
+            stamp = received
+        elif (
+            self.always_ask
+            or stamp > received + self.max_future
+            or stamp < received - (self.max_past if has_zone else self.max_past_without_zone)
+        ):
+            believed: tuple = self.resolver.believe(
+                stamp, received, has_zone, _bytes(p, sender0, sender1) if ours else conn.sender, _bytes(p, stamp0, stamp1)
+            )
+            stamp = believed[0]
+            if believed[1]:
+                self._word(believed[1])
+                self._add_bytes(b"original_timestamp", _bytes(p, stamp0, stamp1))
+        # What goes with it.
+        if self.with_process and not (proc1 - proc0 == 1 and p[proc0] == 45):
+            self._add(b"\x0a\x0aprocess_id\x12", p, proc0, proc1)
+        if self.with_message_id and not (id1 - id0 == 1 and p[id0] == 45) and id1 > id0:
+            self._add(b"\x0a\x0amessage_id\x12", p, id0, id1)
+        if self.with_sender:
+            if ours:
+                if sender1 > sender0:
+                    self._add(b"\x0a\x06sender\x12", p, sender0, sender1)
+            elif conn.sender:
+                own: cython.p_uchar = conn.sender
+                self._add(b"\x0a\x06sender\x12", own, 0, len(conn.sender))
+        if self.with_input:
+            self._add_bytes(b"input", INPUTS[source].encode())
+        if x1 > x0:
+            for word in _bytes(p, x0, x1).decode("utf-8", "replace").split(","):
+                self._word(word)
+        if route.epoch != self.epoch:
+            route.epoch = self.epoch
+            route.count = 0
+            route.input = source
+            route.sender = _bytes(p, sender0, sender1) if ours else conn.sender
+            self.active_routes.append(route)
+        route.count += 1
+        self._entry(route, stamp, p, i, end)
+        return None
+
+    @cython.cfunc
+    def _salvage(self, conn: Conn, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> object:
+        """A record that is not RFC 5424: as text, or in RFC 3164, by the plain Python of `records.py`."""
+        self.input_messages[conn.input] += 1
+        self.input_octets[conn.input] += end - start
+        words: list = self.words
+        self.words = []
+        salvaged: tuple = self.resolver.salvage(_bytes(p, start, end), conn.sender, INPUTS[conn.input], self.now_ns)
+        return self._salvaged(words, salvaged[0], salvaged[1], salvaged[2], salvaged[3], salvaged[4], conn)
+
+    @cython.cfunc
+    def _salvaged(
+        self, words: list, route: Route, stamp: cython.longlong, text: bytes, pairs: list, more: list, conn: Conn
+    ) -> object:
+        if route.target is None:
+            self.dropped += 1
+            return None
+        self.meta_used = 0
+        self.meta_pairs = 0
+        for word in words:
+            self.words.append(word)
+        for word in more:
+            self._word(word)
+        for name, value in pairs:
+            self._add_bytes(name, value)
+        if route.epoch != self.epoch:
+            route.epoch = self.epoch
+            route.count = 0
+            route.input = conn.input
+            route.sender = conn.sender
+            self.active_routes.append(route)
+        route.count += 1
+        body: cython.p_uchar
+        if cython.compiled:
+            body = cython.cast(cython.p_uchar, cython.cast(cython.p_char, text))
+        else:
+            body = bytearray(text)
+        self._entry(route, stamp, body, 0, len(text))
+        return None
+
+    @cython.cfunc
+    def _structured(self, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Parse SD elements at `start` into metadata; where they end, or -1 with nothing added."""
+        used: cython.Py_ssize_t = self.meta_used
+        pairs: cython.int = self.meta_pairs
+        i: cython.Py_ssize_t = start
+        id0: cython.Py_ssize_t
+        id1: cython.Py_ssize_t
+        name0: cython.Py_ssize_t
+        value0: cython.Py_ssize_t
+        escaped: cython.bint
+        while i < end and p[i] == 91:
+            i += 1
+            id0 = i
+            while i < end and p[i] > 32 and p[i] < 127 and p[i] != 93 and p[i] != 61 and p[i] != 34:
+                i += 1
+            id1 = i
+            if id1 == id0 or i >= end:
+                break
+            while i < end and p[i] == 32:
+                i += 1
+                name0 = i
+                while i < end and p[i] > 32 and p[i] < 127 and p[i] != 61 and p[i] != 93 and p[i] != 34:
+                    i += 1
+                if i + 1 >= end or i == name0 or p[i] != 61 or p[i + 1] != 34:
+                    self.meta_used = used
+                    self.meta_pairs = pairs
+                    return -1
+                value0 = i + 2
+                i = value0
+                escaped = False
+                while i < end and p[i] != 34:
+                    if p[i] == 92 and i + 1 < end:
+                        escaped = True
+                        i += 1
+                    i += 1
+                if i >= end:
+                    self.meta_used = used
+                    self.meta_pairs = pairs
+                    return -1
+                if self.with_structured:
+                    self._add_parameter(p, id0, id1, name0, value0 - 2, value0, i, escaped)
+                i += 1
+            if i >= end or p[i] != 93:
+                break
+            i += 1
+            if i == end or p[i] != 91:
+                return i
+        self.meta_used = used
+        self.meta_pairs = pairs
+        return -1
+
+    @cython.cfunc
+    def _add_parameter(
+        self,
+        p: cython.p_uchar,
+        id0: cython.Py_ssize_t,
+        id1: cython.Py_ssize_t,
+        name0: cython.Py_ssize_t,
+        name1: cython.Py_ssize_t,
+        value0: cython.Py_ssize_t,
+        value1: cython.Py_ssize_t,
+        escaped: cython.bint,
+    ) -> cython.void:
+        """One SD parameter as metadata <id>_<name>, its name made of letters, digits and _."""
+        name: bytes = valid_name(_bytes(p, id0, id1) + b"_" + _bytes(p, name0, name1))
+        value: bytes = _bytes(p, value0, value1)
+        if escaped:
+            value = value.replace(b'\\"', b'"').replace(b"\\]", b"]").replace(b"\\\\", b"\\")
+        self._add_bytes(name, value)
+
+    @cython.cfunc
+    def _add_bytes(self, name: bytes, value: bytes) -> cython.void:
+        body: cython.p_uchar
+        if cython.compiled:
+            body = cython.cast(cython.p_uchar, cython.cast(cython.p_char, value))
+        else:
+            body = bytearray(value)
+        self._add(b"\x0a" + varint(len(name)) + name + b"\x12", body, 0, len(value))
+
+    @cython.cfunc
+    def _add(self, head: bytes, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.void:
+        """Add one pair of metadata; `head` is the encoded name and the tag of the value."""
+        size: cython.Py_ssize_t = end - start
+        high: cython.int = 0
+        k: cython.Py_ssize_t
+        if cython.compiled:
+            for k in range(start, end):
+                high |= p[k]
+        else:
+            high = 0x80
+        if high & 0x80:
+            value: bytes = _bytes(p, start, end)
+            text: bytes = value.decode("utf-8", "replace").encode()
+            if text != value:
+                own: cython.p_uchar
+                if cython.compiled:
+                    own = cython.cast(cython.p_uchar, cython.cast(cython.p_char, text))
+                else:
+                    own = bytearray(text)
+                self._word("utf8")
+                self._put_pair(head, own, 0, len(text))
+                return
+        self._put_pair(head, p, start, size)
+
+    @cython.cfunc
+    def _put_pair(
+        self, head: bytes, p: cython.p_uchar, start: cython.Py_ssize_t, size: cython.Py_ssize_t
+    ) -> cython.void:
+        headsize: cython.Py_ssize_t = len(head)
+        inner: cython.Py_ssize_t = headsize + _varint_size(size) + size
+        at: cython.Py_ssize_t = self.meta_used
+        if at + inner + 8 > 60000 or self.meta_pairs >= 110:
+            self._word("metadata")
+            return
+        to: cython.p_uchar = self.meta
+        to[at] = 0x1A
+        at = _put_varint(to, at + 1, inner)
+        if cython.compiled:
+            memcpy(to + at, cython.cast(cython.p_char, head), headsize)
+        else:
+            to[at : at + headsize] = head
+        at = _put_varint(to, at + headsize, size)
+        _copy(to, at, p, start, size)
+        self.meta_used = at + size
+        self.meta_pairs += 1
+
+    @cython.cfunc
+    def _entry(
+        self, route: Route, stamp: cython.longlong, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t
+    ) -> object:
+        """Encode one entry: EntryAdapter {timestamp=1 {seconds=1, nanos=2}, line=2, structuredMetadata=3}."""
+        high: cython.int = 0
+        zero: cython.int = 0
+        k: cython.Py_ssize_t
+        text: bytes = b""
+        if end - start >= 3 and p[start] == 0xEF and p[start + 1] == 0xBB and p[start + 2] == 0xBF:
+            start += 3  # RFC 5424's BOM says UTF-8; it is not part of the text
+        if cython.compiled:
+            for k in range(start, end):
+                high |= p[k]
+                zero |= p[k] == 0
+        else:
+            high = 0x80
+        if high & 0x80 or zero:
+            raw: bytes = _bytes(p, start, end)
+            text = raw
+            if b"\0" in text:
+                self._word("nul")
+                text = text.replace(b"\0", b"#000")
+            try:
+                text.decode()
+            except UnicodeDecodeError:
+                self._word("utf8")
+                text = text.decode("utf-8", "replace").encode()
+            if cython.compiled:
+                p = cython.cast(cython.p_uchar, cython.cast(cython.p_char, text))
+            else:
+                p = bytearray(text)
+            start = 0
+            end = len(text)
+        if self.words:
+            if self.with_repairs:
+                self._add_bytes(b"repaired", ",".join(dict.fromkeys(self.words)).encode())
+            self.words = []
+        target: Target = route.target
+        # Loki takes an entry with the time, line and metadata of the one before for a repetition and
+        # drops it, and keeps no order among equal times: make them differ by a nanosecond.
+        if stamp == target.last_ns:
+            target.bump += 1
+            stamp += target.bump
+        else:
+            target.last_ns = stamp
+            target.bump = 0
+        slot: cython.int
+        if target.epoch != self.epoch:
+            target.epoch = self.epoch
+            slot = len(self.targets)
+            target.slot = slot
+            target.last_used = self.now_ns
+            self.targets.append(target)
+            self.slot_size[slot] = 0
+            self.label_bytes += len(target.field) + 8
+        else:
+            slot = target.slot
+        if self.count == 0:
+            self.oldest = stamp
+            self.newest = stamp
+        elif stamp < self.oldest:
+            self.oldest = stamp
+        elif stamp > self.newest:
+            self.newest = stamp
+        seconds: cython.longlong = stamp // 1000000000
+        nanos: cython.longlong = stamp - seconds * 1000000000
+        stamp_size: cython.int = 1 + _varint_size(seconds)
+        if nanos:
+            stamp_size += 1 + _varint_size(nanos)
+        size: cython.Py_ssize_t = end - start
+        constant: cython.Py_ssize_t = len(route.meta)
+        inner: cython.Py_ssize_t = (
+            2 + stamp_size + 1 + _varint_size(size) + size + constant + self.meta_used
+        )
+        to: cython.p_uchar = self.arena
+        at: cython.Py_ssize_t = self.used
+        to[at] = 0x12
+        at = _put_varint(to, at + 1, inner)
+        to[at] = 0x0A
+        to[at + 1] = stamp_size
+        to[at + 2] = 0x08
+        at = _put_varint(to, at + 3, seconds)
+        if nanos:
+            to[at] = 0x10
+            at = _put_varint(to, at + 1, nanos)
+        to[at] = 0x12
+        at = _put_varint(to, at + 1, size)
+        _copy(to, at, p, start, size)
+        at += size
+        if constant:
+            if cython.compiled:
+                memcpy(to + at, cython.cast(cython.p_char, route.meta), constant)
+            else:
+                to[at : at + constant] = route.meta
+            at += constant
+        if self.meta_used:
+            meta: cython.p_uchar = self.meta
+            _copy(to, at, meta, 0, self.meta_used)
+            at += self.meta_used
+        self.entry_slot[self.count] = slot
+        self.entry_size[self.count] = at - self.used
+        self.slot_size[slot] += at - self.used
+        self.count += 1
+        self.used = at
+        return None
+
+    # ---- the batch -----------------------------------------------------------------------------
+
+    def close(self) -> tuple[bytearray, int, int, int, list[Route]]:
+        """The batch as a PushRequest, entries of a stream together and in order of arrival.
+
+        Returns (body, entries, oldest ns, newest ns, the routes that took part) and begins anew.
+        """
+        slots: cython.int = len(self.targets)
+        slot: cython.int
+        total: cython.Py_ssize_t = 0
+        size: cython.Py_ssize_t
+        target: Target
+        place: cython.longlong[::1] = array("q", bytes(8 * max(slots, 1)))
+        for slot in range(slots):
+            target = cython.cast(Target, self.targets[slot])
+            size = len(target.field) + self.slot_size[slot]
+            total += 1 + _varint_size(size) + size
+        body = bytearray(total)
+        to: cython.p_uchar = body
+        at: cython.Py_ssize_t = 0
+        for slot in range(slots):
+            target = cython.cast(Target, self.targets[slot])
+            size = len(target.field) + self.slot_size[slot]
+            to[at] = 0x0A
+            at = _put_varint(to, at + 1, size)
+            if cython.compiled:
+                memcpy(to + at, cython.cast(cython.p_char, target.field), len(target.field))
+            else:
+                to[at : at + len(target.field)] = target.field
+            place[slot] = at + len(target.field)
+            at += size
+        source: cython.p_uchar = self.arena
+        start: cython.Py_ssize_t = 0
+        k: cython.int
+        for k in range(self.count):
+            slot = self.entry_slot[k]
+            size = self.entry_size[k]
+            _copy(to, place[slot], source, start, size)
+            place[slot] += size
+            start += size
+        result = (body, self.count, self.oldest, self.newest, self.active_routes)
+        self._clear()
+        return result
+
+
+@cython.cfunc
+def _input(p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.int:
+    """Index into INPUTS of an input's name in rsyslog's element."""
+    size: cython.Py_ssize_t = end - start
+    if size == 3:
+        if p[start] == 117:
+            return 2
+        return 3 if p[start + 1] == 99 else 4
+    if size == 4:
+        return 5
+    if size == 8:
+        return 6
+    if size == 7:
+        return 7
+    return 0
+
+
+_NAME_TABLE = bytes(c if chr(c).isascii() and (chr(c).isalnum() or c == 95) else 95 for c in range(256))
+
+
+def valid_name(name: bytes) -> bytes:
+    """A name that Loki and its query language take: letters, digits and _, no digit first."""
+    name = name.translate(_NAME_TABLE)
+    return b"_" + name if name[:1].isdigit() or not name else name
+
+
+def relp_acknowledge(first: cython.longlong, count: cython.longlong) -> bytes:
+    """The responses `TXNR rsp 6 200 OK` for transactions first … first+count-1."""
+    tail: bytes = b" rsp 6 200 OK\n"
+    if not cython.compiled:
+        return b"".join(b"%d%b" % (number, tail) for number in range(first, first + count))
+    out = bytearray(count * 34)
+    to: cython.p_uchar = out
+    at: cython.Py_ssize_t = 0
+    number: cython.longlong
+    rest: cython.longlong
+    digits: cython.int
+    k: cython.int
+    for number in range(first, first + count):
+        digits = 1
+        rest = number
+        while rest >= 10:
+            rest //= 10
+            digits += 1
+        rest = number
+        for k in range(digits):
+            to[at + digits - 1 - k] = 48 + rest % 10
+            rest //= 10
+        at += digits
+        memcpy(to + at, cython.cast(cython.p_char, tail), 14)
+        at += 14
+    return bytes(out[:at])
+
+
+_STREAM = struct.Struct("<q")
+
+
+@cython.cclass
+class _Cursor:
+    """A position in a protobuf message."""
+
+    at: cython.Py_ssize_t
+    bad: cython.bint
+
+
+@cython.cfunc
+def _get_varint(p: cython.p_uchar, cursor: _Cursor, end: cython.Py_ssize_t) -> cython.ulonglong:
+    value: cython.ulonglong = 0
+    shift: cython.int = 0
+    byte: cython.ulonglong
+    while cursor.at < end and shift < 64:
+        byte = p[cursor.at]
+        cursor.at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value
+        shift += 7
+    cursor.bad = True
+    return 0
+
+
+@cython.cfunc
+def _skip(p: cython.p_uchar, cursor: _Cursor, end: cython.Py_ssize_t, wire: cython.int) -> cython.void:
+    size: cython.ulonglong
+    if wire == 0:
+        _get_varint(p, cursor, end)
+        return
+    if wire == 1:
+        size = 8
+    elif wire == 5:
+        size = 4
+    elif wire == 2:
+        size = _get_varint(p, cursor, end)
+    else:
+        cursor.bad = True
+        return
+    if cursor.bad or size > cython.cast(cython.ulonglong, end - cursor.at):
+        cursor.bad = True
+        return
+    cursor.at += size
+
+
+def scan_push(body: bytes | bytearray) -> list[tuple[str, int, int, int, int, int]] | None:
+    """The streams of a PushRequest as (labels, offset, length, entries, oldest ns, newest ns).
+
+    Offset and length are those of the whole `streams` field, tag included. None when the bytes are
+    not a well-formed PushRequest. An entry without a time stamp counts as time 0.
+    """
+    data: bytearray = body if isinstance(body, bytearray) else bytearray(body)
+    p: cython.p_uchar = data
+    end: cython.Py_ssize_t = len(data)
+    c: _Cursor = _Cursor()
+    c.at = 0
+    c.bad = False
+    result: list = []
+    size: cython.ulonglong
+    tag: cython.ulonglong
+    first: cython.Py_ssize_t
+    stop: cython.Py_ssize_t
+    entry_end: cython.Py_ssize_t
+    stamp_end: cython.Py_ssize_t
+    stamp: cython.longlong
+    oldest: cython.longlong
+    newest: cython.longlong
+    entries: cython.int
+    while c.at < end:
+        first = c.at
+        tag = _get_varint(p, c, end)
+        if tag != 10:
+            _skip(p, c, end, tag & 7)
+            if c.bad or tag >> 3 == 0:
+                return None
+            continue
+        size = _get_varint(p, c, end)
+        if c.bad or size > cython.cast(cython.ulonglong, end - c.at):
+            return None
+        stop = c.at + size
+        labels: str = ""
+        entries = 0
+        oldest = 0
+        newest = 0
+        while c.at < stop:
+            tag = _get_varint(p, c, stop)
+            if c.bad or tag >> 3 == 0:
+                return None
+            if tag != 10 and tag != 18:
+                _skip(p, c, stop, tag & 7)
+                if c.bad:
+                    return None
+                continue
+            size = _get_varint(p, c, stop)
+            if c.bad or size > cython.cast(cython.ulonglong, stop - c.at):
+                return None
+            if tag == 10:
+                try:
+                    labels = _bytes(p, c.at, c.at + size).decode()
+                except UnicodeDecodeError:
+                    return None
+                c.at += size
+                continue
+            entry_end = c.at + size
+            stamp = 0
+            while c.at < entry_end:
+                tag = _get_varint(p, c, entry_end)
+                if c.bad or tag >> 3 == 0:
+                    return None
+                if tag != 10:
+                    _skip(p, c, entry_end, tag & 7)
+                    if c.bad:
+                        return None
+                    continue
+                size = _get_varint(p, c, entry_end)
+                if c.bad or size > cython.cast(cython.ulonglong, entry_end - c.at):
+                    return None
+                stamp_end = c.at + size
+                stamp = 0
+                while c.at < stamp_end:
+                    tag = _get_varint(p, c, stamp_end)
+                    if c.bad or tag >> 3 == 0:
+                        return None
+                    if tag == 8:
+                        stamp += _signed(_get_varint(p, c, stamp_end)) * 1000000000
+                    elif tag == 16:
+                        stamp += _signed(_get_varint(p, c, stamp_end))
+                    else:
+                        _skip(p, c, stamp_end, tag & 7)
+                    if c.bad:
+                        return None
+            if entries == 0 or stamp < oldest:
+                oldest = stamp
+            if entries == 0 or stamp > newest:
+                newest = stamp
+            entries += 1
+        result.append((labels, first, stop - first, entries, oldest, newest))
+    return result
+
+
+@cython.cfunc
+@cython.inline
+def _signed(value: cython.ulonglong) -> cython.longlong:
+    if cython.compiled:
+        return cython.cast(cython.longlong, value)
+    return value - (1 << 64) if value >> 63 else value

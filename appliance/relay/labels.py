@@ -1,0 +1,182 @@
+"""From the header of a record to its stream: default labels, relabelling, and the guard.
+
+Asked by the hot path once for each new combination of header fields, not for each message. Pure but
+for the guard's memory of streams in use.
+"""
+
+import re
+from typing import Protocol
+
+from appliance.config import model
+from appliance.relay import records
+from appliance.relay.guard import Guard
+from appliance.relay.hot import Packer, Route, encode_pair, parse_timestamp, valid_name
+from appliance.relay.timepolicy import TimePolicy
+
+GRAFANA_LEVELS = ("critical", "critical", "critical", "error", "warning", "info", "info", "debug")
+SYSLOG_LEVELS = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
+# Promtail's words (influxdata/go-syslog), for relabelling rules written for it.
+SEVERITIES = ("emergency", "alert", "critical", "error", "warning", "notice", "informational", "debug")
+FACILITIES = (
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp", "ntp",
+    "security", "console", "solaris-cron", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+)  # fmt: skip
+_META = "__syslog_"
+
+
+class Relabelling(Protocol):
+    """What `relabel.compile_rules` returns."""
+
+    @property
+    def sources(self) -> frozenset[str] | None:
+        """Label names the rules can read; None for any."""
+
+    def apply(self, labels: dict[str, str]) -> dict[str, str] | None:
+        """The labels after all rules, or None when the entry is dropped."""
+
+
+def _compile(rules: list[model.RelabelRule]) -> Relabelling | None:
+    if not rules:
+        return None
+    from appliance.relay.relabel import compile_rules  # loads RE2, which few need
+
+    return compile_rules(rules)
+
+
+class Resolver:
+    """Answers the hot path's questions about one configuration."""
+
+    def __init__(self, labels: model.Labels, time_policy: TimePolicy, guard: Guard) -> None:
+        self._labels = labels
+        self._levels = GRAFANA_LEVELS if labels.level == "grafana" else SYSLOG_LEVELS
+        self._guard = guard
+        self._time = time_policy
+        self._relabel = _compile(labels.relabel_configs)
+        self._salvage_routes: dict[tuple[int, bytes, bytes, bytes, str], Route] = {}
+
+    @property
+    def wide_key(self) -> bool:
+        """Whether the rules read more of a header than priority, host and application."""
+        if self._relabel is None:
+            return False
+        narrow = {"__syslog_message_hostname", "__syslog_message_app_name", "__syslog_message_severity"}
+        narrow |= {"__syslog_message_facility", "host", "application", "level", "facility", *self._labels.static}
+        sources = self._relabel.sources
+        return sources is None or any(name not in narrow for name in sources)
+
+    def forget(self) -> None:
+        """Ask the guard anew for every stream."""
+        self._salvage_routes.clear()
+
+    def resolve(
+        self,
+        pri: int,
+        host: bytes,
+        application: bytes,
+        process: bytes,
+        message_id: bytes,
+        structured_data: bytes,
+        sender: bytes,
+        source: str,
+    ) -> Route:
+        """The route of records with this header; one without a target drops them."""
+        fields = {
+            "host": _text(host) or _text(sender),
+            "application": _text(application),
+            "level": self._levels[pri & 7],
+            "facility": FACILITIES[pri >> 3],
+        }
+        labels = {**{name: fields[name] for name in self._labels.include}, **self._labels.static}
+        if self._relabel is not None:
+            meta = {
+                "__syslog_message_hostname": _text(host),
+                "__syslog_message_app_name": _text(application),
+                "__syslog_message_proc_id": _text(process),
+                "__syslog_message_msg_id": _text(message_id),
+                "__syslog_message_severity": SEVERITIES[pri & 7],
+                "__syslog_message_facility": FACILITIES[pri >> 3],
+                "__syslog_connection_ip_address": _text(sender),
+                "__syslog_connection_hostname": _text(sender),
+                "__syslog_input": source,
+                **structured_labels(structured_data),
+            }
+            relabelled = self._relabel.apply({**labels, **{name: value for name, value in meta.items() if value}})
+            if relabelled is None:
+                return Route(None, b"", 0, fields["host"])
+            labels = {name: value for name, value in relabelled.items() if not name.startswith("__")}
+        target, moved = self._guard.admit(labels, self._now_ns())
+        if self._labels.metadata.facility and "facility" not in labels:
+            moved = {"facility": fields["facility"], **moved}
+        pairs = b"".join(encode_pair(name.encode(), value.encode()) for name, value in moved.items())
+        return Route(target, pairs, len(moved), fields["host"])
+
+    def _now_ns(self) -> int:
+        return self._packer.now_ns
+
+    def attach(self, packer: Packer) -> None:
+        """Set up `packer` for this configuration, and answer its questions from now on."""
+        self._packer = packer
+        packer.resolver = self
+        packer.routes = {}
+        metadata = self._labels.metadata
+        packer.with_process = metadata.process_id
+        packer.with_message_id = metadata.message_id
+        packer.with_sender = metadata.sender
+        packer.with_input = metadata.input
+        packer.with_structured = metadata.structured_data
+        packer.with_repairs = metadata.repairs
+        packer.wide_key = self.wide_key
+        packer.always_ask = self._time.always_ask
+        packer.max_past = self._time.default.max_past
+        packer.max_past_without_zone = self._time.default.max_past_without_zone
+        packer.max_future = self._time.default.max_future
+
+    def believe(self, stamp: int, received: int, has_zone: bool, sender: bytes, text: bytes) -> tuple[int, str]:
+        """See `TimePolicy.believe`."""
+        return self._time.believe(stamp, received, has_zone, sender, text)
+
+    def salvage(
+        self, record: bytes, sender: bytes, source: str, now_ns: int
+    ) -> tuple[Route, int, bytes, list[tuple[bytes, bytes]], list[str]]:
+        """Route, time (ns), text, metadata and repairs of a record that is not RFC 5424."""
+        read = records.read(record, now_ns / 1e9)
+        words = list(read.words)
+        key = (read.priority, read.host, read.application, sender, source)
+        route = self._salvage_routes.get(key)
+        if route is None or self._relabel is not None:
+            route = self.resolve(read.priority, read.host, read.application, read.process, b"-", b"", sender, source)
+            if len(self._salvage_routes) >= self._packer.max_routes:
+                self._salvage_routes.clear()
+            self._salvage_routes[key] = route
+        pairs: list[tuple[bytes, bytes]] = []
+        metadata = self._labels.metadata
+        if metadata.process_id and read.process != b"-":
+            pairs.append((b"process_id", read.process))
+        if metadata.sender and sender:
+            pairs.append((b"sender", sender))
+        if metadata.input:
+            pairs.append((b"input", source.encode()))
+        stamp = parse_timestamp(read.stamp) if read.stamp else -1
+        if stamp < 0:
+            return route, now_ns, read.text, pairs, words
+        believed, word = self._time.believe(stamp, now_ns, read.has_zone, sender, read.stamp)
+        if word:
+            words.append(word)
+            pairs.append((b"original_timestamp", read.stamp))
+        return route, believed, read.text, pairs, words
+
+
+def structured_labels(structured_data: bytes) -> dict[str, str]:
+    """`__syslog_message_sd_<id>_<name>` of well-formed structured data, as Promtail names them."""
+    labels = {}
+    for element in re.finditer(rb'\[([^ =\]"]+)((?: [^ =\]"]+="(?:[^"\\]|\\.)*")*)\]', structured_data):
+        for name, value in re.findall(rb' ([^ =\]"]+)="((?:[^"\\]|\\.)*)"', element[2]):
+            label = valid_name(element[1] + b"_" + name).decode()
+            text = value.replace(b'\\"', b'"').replace(b"\\]", b"]").replace(b"\\\\", b"\\")
+            labels[f"{_META}message_sd_{label}"] = text.decode("utf-8", "replace")
+    return labels
+
+
+def _text(field: bytes) -> str:
+    """A header field as text; empty for the nil value `-`."""
+    return "" if field == b"-" else field.decode("utf-8", "replace")
