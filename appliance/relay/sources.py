@@ -1,0 +1,71 @@
+"""Who sends: a bounded table of senders with counts, rates and the times they were first and last seen.
+
+The log path calls `record` once for each stream of a batch, from the event loop; status and
+metrics read snapshots. It decides nothing about messages.
+"""
+
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+
+_DECAY = 60.0  # seconds over which the rate averages
+
+
+@dataclass(slots=True)
+class Source:
+    """One sender on one input. Times are unix seconds; `rate` is messages a second, averaged over about a minute."""
+
+    sender: str
+    input: str
+    count: int
+    first_seen: float
+    last_seen: float
+    window_start: float
+    window_count: int = 0
+    window_rate: float = -1.0  # of the window before this one; below zero while there is none
+
+    def rate(self, now: float) -> float:
+        """Messages a second over the last whole window and the one under way."""
+        elapsed = now - self.window_start
+        if elapsed >= 2 * _DECAY:
+            return 0.0
+        if self.window_rate < 0:
+            return self.window_count / max(elapsed, 1.0)
+        remaining = max(0.0, 1.0 - elapsed / _DECAY)
+        return self.window_rate * remaining + self.window_count / _DECAY
+
+
+class Sources:
+    """At most `limit` senders; a new one beyond takes the place of the one not seen for longest."""
+
+    def __init__(self, limit: int = 2000) -> None:
+        self._limit = limit
+        self._table: OrderedDict[tuple[str, str], Source] = OrderedDict()
+        self.evicted = 0
+
+    def record(self, sender: str, input: str, count: int, now: float | None = None) -> None:
+        """`count` messages of `sender` (host name or address) by `input`; `now` in unix seconds."""
+        now = time.time() if now is None else now
+        key = (sender, input)
+        source = self._table.get(key)
+        if source is None:
+            if len(self._table) >= self._limit:
+                self._table.popitem(last=False)
+                self.evicted += 1
+            source = self._table[key] = Source(sender, input, 0, now, now, now)
+        else:
+            self._table.move_to_end(key)
+        elapsed = now - source.window_start
+        if elapsed >= _DECAY or elapsed < 0:
+            source.window_rate = source.window_count / elapsed if 0 < elapsed < 2 * _DECAY else 0.0
+            source.window_start, source.window_count = now, 0
+        source.count += count
+        source.window_count += count
+        source.last_seen = now
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def latest(self, limit: int) -> list[Source]:
+        """The `limit` seen last, latest first."""
+        return [source for source, _ in zip(reversed(self._table.values()), range(limit), strict=False)]
