@@ -1,0 +1,120 @@
+"""The writer: closed batches become segments of the spool, as one commit after the other.
+
+One thread, so that neither compression nor a slow disk holds up the listeners; batches are written
+in the order in which they were closed. It knows nothing of records, sessions or Loki.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+import cramjam
+
+from appliance.relay.spool import NewSegment, Spool, SpoolFull
+
+log = logging.getLogger(__name__)
+
+_RETRY = 0.5  # seconds between two tries while the spool is full
+
+
+class ClosedBatch(NamedTuple):
+    """A batch ready to be written; `done` is told in the loop's thread what became of it."""
+
+    body: bytes | bytearray
+    entries: int
+    oldest_ns: int
+    newest_ns: int
+    tenant: str
+    must_wait: bool
+    """Whether it waits while the spool is full; else `done` is given SpoolFull at once."""
+    done: Callable[[SpoolFull | None], None]
+
+
+class SpoolWriter:
+    """Takes batches from the loop's thread. `call_in_loop` is the loop's call_soon_threadsafe."""
+
+    def __init__(self, spool: Spool, call_in_loop: Callable[..., object]) -> None:
+        self._spool = spool
+        self._call = call_in_loop
+        self._queue: deque[ClosedBatch] = deque()
+        self._wake = threading.Condition()
+        self._stopping = False
+        self.waiting_bytes = 0
+        """Bytes handed over and not yet on disk; changed in the loop's thread only."""
+        self.last_progress = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name="spool-writer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, batch: ClosedBatch) -> None:
+        self.waiting_bytes += len(batch.body)
+        with self._wake:
+            self._queue.append(batch)
+            self._wake.notify()
+
+    def alive(self) -> bool:
+        """Whether the thread runs and is not stuck in a write (a full spool is not stuck)."""
+        return self._thread.is_alive() and time.monotonic() - self.last_progress < 60
+
+    def stop(self, timeout: float) -> bool:
+        """Write what is queued and end; False if `timeout` seconds were not enough."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        pending: list[tuple[ClosedBatch, NewSegment]] = []
+        while True:
+            with self._wake:
+                while not self._queue and not pending and not self._stopping:
+                    self.last_progress = time.monotonic()
+                    self._wake.wait(5)
+                taken = list(self._queue)
+                self._queue.clear()
+                stopping = self._stopping
+            self.last_progress = time.monotonic()
+            pending += [(batch, _compress(batch)) for batch in taken]
+            if pending:
+                pending = self._write(pending)
+                if pending and not stopping:
+                    time.sleep(_RETRY)
+            if stopping and not self._queue:
+                return  # what is still pending was acknowledged to nobody
+
+    def _write(self, pending: list[tuple[ClosedBatch, NewSegment]]) -> list[tuple[ClosedBatch, NewSegment]]:
+        """Write what fits, tell everybody concerned, and return what has to wait."""
+        before = self._spool.written
+        full: SpoolFull | None = None
+        try:
+            self._spool.append([segment for _, segment in pending])
+        except SpoolFull as error:
+            full = error
+            log.error(error.message, extra={"key": "spool full", "hint": error.hint})
+        except OSError as error:
+            full = SpoolFull(f"the spool cannot be synced: {error.strerror}", hint="look at the disk")
+            log.error(full.message, extra={"key": "spool full", "hint": full.hint})
+        durable = self._spool.written - before
+        for batch, _ in pending[:durable]:
+            self._call(self._done, batch, None)
+        waiting = []
+        for batch, segment in pending[durable:]:
+            if batch.must_wait:
+                waiting.append((batch, segment))
+            else:
+                self._call(self._done, batch, full)
+        return waiting
+
+    def _done(self, batch: ClosedBatch, error: SpoolFull | None) -> None:
+        self.waiting_bytes -= len(batch.body)
+        batch.done(error)
+
+
+def _compress(batch: ClosedBatch) -> NewSegment:
+    compressed = bytes(cramjam.snappy.compress_raw(batch.body))
+    return NewSegment(compressed, None, batch.entries, len(batch.body), batch.oldest_ns, batch.newest_ns, batch.tenant)
