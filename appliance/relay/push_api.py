@@ -1,0 +1,131 @@
+"""Loki's push API: answers POST /loki/api/v1/push once what was pushed is on disk, and /ready.
+
+Decoding is push_decode's, keeping the intake's and the spool's; here are tenants, status codes and
+what is counted. Never 429: a forwarder that can store has no reason to, and one that cannot says 503.
+Source: loki/pkg/distributor/http.go, grafana/dskit tenant/tenant.go.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from appliance.config import model
+from appliance.config.units import Endpoint
+from appliance.relay.http_server import HttpLimits, HttpServer, Request, Response, Route, Routes
+from appliance.relay.intake import PushedStream
+from appliance.relay.push_decode import PushRefused, decode_push
+from appliance.relay.sources import Sources
+from appliance.relay.spool import SpoolFull
+
+_TENANT_CHARACTERS = re.compile(r"[a-zA-Z0-9!\-_.*'()]*")
+_TENANT_LONGEST = 150
+_RETRY_FULL = "10"  # seconds
+_WAITING = 64 * 2**20  # bytes of decoded pushes that may wait for the disk at the same time
+
+
+class Intake(Protocol):
+    async def push(self, tenant: str, streams: list[PushedStream]) -> None:
+        """Returns when durable; raises SpoolFull."""
+
+
+@dataclass(slots=True)
+class PushStats:
+    """Counters since the start; the event loop writes them."""
+
+    accepted: int = 0
+    refused: dict[str, int] = field(default_factory=dict)  # requests, by reason
+
+
+def check_tenant(tenant: str) -> str:
+    """The tenant as it goes to Loki. Raise PushRefused for what Loki would not take."""
+    if tenant in (".", ".."):
+        raise PushRefused(400, "tenant ID is '.' or '..'", "tenant")
+    if "|" in tenant:
+        raise PushRefused(400, "multiple org IDs present", "tenant")
+    match = _TENANT_CHARACTERS.match(tenant)
+    if match and match.end() < len(tenant):
+        raise PushRefused(
+            400, f"tenant ID '{tenant[:200]}' contains unsupported character '{tenant[match.end()]}'", "tenant"
+        )
+    if len(tenant) > _TENANT_LONGEST:
+        raise PushRefused(400, f"tenant ID is too long: max {_TENANT_LONGEST} characters", "tenant")
+    return tenant
+
+
+class PushApi:
+    """The listener `relay.listen.push`. `not_ready` says why the relay cannot take logs, "" when it can."""
+
+    def __init__(
+        self, intake: Intake, relay: model.Relay, *, sources: Sources, not_ready: Callable[[], str] = lambda: ""
+    ) -> None:
+        self._intake = intake
+        self._sources = sources
+        self._not_ready = not_ready
+        self._waiting = 0
+        self._limit = 0
+        self.stats = PushStats()
+        self._settings = relay
+        self._server = HttpServer("push", *self._configured(relay))
+
+    async def start(self, listen: Endpoint) -> None:
+        """Listen. Raise ApplianceError when the address cannot be had."""
+        await self._server.start(listen)
+
+    async def stop(self, grace: float = 2.0) -> None:
+        """Take no more; pushes in flight are answered within `grace` seconds."""
+        await self._server.stop(grace)
+
+    def reload(self, relay: model.Relay) -> None:
+        """New limits, without dropping a connection."""
+        self._server.reload(*self._configured(relay))
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """Where it listens, with the real port; None while it does not."""
+        return self._server.endpoint
+
+    @property
+    def server(self) -> HttpServer:
+        return self._server
+
+    def _configured(self, relay: model.Relay) -> tuple[Routes, HttpLimits]:
+        self._limit = int(relay.connections.max_push)
+        routes = {
+            "/loki/api/v1/push": {"POST": Route(self._push, self._limit)},
+            "/ready": {"GET": Route(self._ready)},
+        }
+        limits = HttpLimits(connections=relay.connections.max, idle_timeout=float(relay.connections.idle_timeout))
+        return routes, limits
+
+    async def _push(self, request: Request) -> Response:
+        headers = request.headers
+        try:
+            tenant = check_tenant(headers.get("x-scope-orgid", ""))
+            streams = decode_push(
+                request.body, headers.get("content-type", ""), headers.get("content-encoding", ""), self._limit
+            )
+        except PushRefused as refused:
+            return self._refuse(refused.status, refused.text, refused.reason)
+        size = sum(len(stream.entries) for stream in streams)
+        if self._waiting and self._waiting + size > _WAITING:
+            return self._refuse(503, "too many pushes at once", "busy", Retry_After="1")
+        self._waiting += size
+        try:
+            if streams:
+                await self._intake.push(tenant, streams)
+        except SpoolFull as full:
+            return self._refuse(503, full.message, "spool_full", Retry_After=_RETRY_FULL)
+        finally:
+            self._waiting -= size
+        self.stats.accepted += 1
+        self._sources.record(request.peer, "push", sum(stream.count for stream in streams))
+        return Response(204)
+
+    async def _ready(self, request: Request) -> Response:
+        reason = self._not_ready()
+        return Response.text(503, reason) if reason else Response.text(200, "ready")
+
+    def _refuse(self, status: int, text: str, reason: str, **headers: str) -> Response:
+        self.stats.refused[reason] = self.stats.refused.get(reason, 0) + 1
+        return Response.text(status, text, **headers)
