@@ -183,7 +183,10 @@ command_clean() {
     # The image pipeline may have left files of root.
     rm -rf build dist .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache ./*.egg-info 2>/dev/null ||
         as_root rm -rf build dist .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache ./*.egg-info
-    rm -f appliance/relay/hot.c appliance/relay/hot.html appliance/relay/hot.*.so
+    find appliance -name '*.so' -type f -delete
+    grep -oP 'sources = \["\K[^"]+' pyproject.toml | while read -r source; do
+        rm -f "${source%.py}.c" "${source%.py}.html"
+    done
     find appliance image tui tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 }
 

@@ -28,6 +28,8 @@ class Problem:
 
     def __str__(self) -> str:
         text = f"{self.path}: {self.message}" if self.path else self.message
+        if self.severity == "warning":
+            text = f"warning: {text}"
         if self.value is not None:
             text += f" (is: {self.value})"
         if self.line:
