@@ -66,9 +66,9 @@ def read(path: Path | str) -> str:
 def parse(text: str, *, source: str = "the configuration") -> Checked:
     """Check the text of a configuration. Raise ConfigError with all its problems, named after `source`."""
     try:
-        node = _compose(text)
+        node = compose(text)
     except yaml.YAMLError as error:
-        raise ConfigError([_yaml_problem(error, text)], source=source) from None
+        raise ConfigError([yaml_problem(error, text)], source=source) from None
     decoded = decode(node, Config)
     wrong = [problem.path for problem in decoded.problems if problem.severity == "error"]
     problems = decoded.problems + [
@@ -95,7 +95,7 @@ class _TooDeep(yaml.YAMLError):
     """Nested further than any configuration is."""
 
 
-def _compose(text: str) -> yaml.Node | None:
+def compose(text: str) -> yaml.Node | None:
     """Return the tree of the only document, None for an empty one. Raise YAMLError."""
     depth = 0
     # The parser works step by step, the composer calls itself: measure before composing.
@@ -110,7 +110,8 @@ def _compose(text: str) -> yaml.Node | None:
     return node
 
 
-def _yaml_problem(error: yaml.YAMLError, text: str) -> Problem:
+def yaml_problem(error: yaml.YAMLError, text: str) -> Problem:
+    """Say in words, with line and column, why a text is no YAML."""
     if isinstance(error, _TooDeep):
         return Problem("", "nested too deeply to be a configuration")
     if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark or error.context_mark):
