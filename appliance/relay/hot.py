@@ -68,30 +68,33 @@ class Target:
 
 
 @cython.cclass
-class Route:
-    """Where records with one key go: a target (None drops them) and metadata that they all get.
+class Tally:
+    """Messages of one sender by one input in the batch being filled."""
 
-    `sender`, `input` and `count` say who sent how much in the batch being filled.
-    """
-
-    target = cython.declare(Target, visibility="public")
-    meta = cython.declare(bytes, visibility="public")
-    pairs = cython.declare(cython.int, visibility="public")
-    host = cython.declare(str, visibility="public")
-    sender = cython.declare(bytes, visibility="public")
-    input = cython.declare(cython.int, visibility="public")
+    name = cython.declare(str, visibility="public")
+    input = cython.declare(str, visibility="public")
     count = cython.declare(cython.int, visibility="public")
     epoch: cython.longlong
 
-    def __init__(self, target: Target | None, meta: bytes, pairs: int, host: str) -> None:
-        self.target = target
-        self.meta = meta
-        self.pairs = pairs
-        self.host = host
-        self.sender = b""
-        self.input = 0
+    def __init__(self, name: str, input: str) -> None:
+        self.name = name
+        self.input = input
         self.count = 0
         self.epoch = -1
+
+
+@cython.cclass
+class Route:
+    """Where records with one key go: a target (None drops them), metadata they all get, who sends them."""
+
+    target = cython.declare(Target, visibility="public")
+    meta = cython.declare(bytes, visibility="public")
+    tally = cython.declare(Tally, visibility="public")
+
+    def __init__(self, target: Target | None, meta: bytes, tally: Tally) -> None:
+        self.target = target
+        self.meta = meta
+        self.tally = tally
 
 
 @cython.cclass
@@ -151,6 +154,7 @@ def encode_pair(name: bytes, value: bytes) -> bytes:
 
 @cython.cfunc
 @cython.inline
+@cython.exceptval(check=False)
 def _varint_size(value: cython.ulonglong) -> cython.int:
     size: cython.int = 1
     while value >= 0x80:
@@ -161,6 +165,7 @@ def _varint_size(value: cython.ulonglong) -> cython.int:
 
 @cython.cfunc
 @cython.inline
+@cython.exceptval(check=False)
 def _put_varint(p: cython.p_uchar, at: cython.Py_ssize_t, value: cython.ulonglong) -> cython.Py_ssize_t:
     while value >= 0x80:
         p[at] = (value & 0x7F) | 0x80
@@ -172,6 +177,7 @@ def _put_varint(p: cython.p_uchar, at: cython.Py_ssize_t, value: cython.ulonglon
 
 @cython.cfunc
 @cython.inline
+@cython.exceptval(check=False)
 def _copy(
     to: cython.p_uchar, at: cython.Py_ssize_t, p: cython.p_uchar, start: cython.Py_ssize_t, size: cython.Py_ssize_t
 ) -> cython.void:
@@ -191,6 +197,7 @@ def _bytes(p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) 
 
 @cython.cfunc
 @cython.inline
+@cython.exceptval(check=False)
 def _find(p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t, byte: cython.int) -> cython.Py_ssize_t:
     """Where `byte` stands first in [start, end), or -1."""
     if cython.compiled:
@@ -217,12 +224,14 @@ def _is(p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t, exp
 
 @cython.cfunc
 @cython.inline
+@cython.exceptval(check=False)
 def _digit(c: cython.int) -> cython.bint:
     return 48 <= c <= 57
 
 
 @cython.cfunc
 @cython.inline
+@cython.exceptval(check=False)
 def _two(p: cython.p_uchar, at: cython.Py_ssize_t) -> cython.int:
     """The number of two digits at `at`, or -1000."""
     a: cython.int = p[at] - 48
@@ -233,6 +242,7 @@ def _two(p: cython.p_uchar, at: cython.Py_ssize_t) -> cython.int:
 
 
 @cython.cfunc
+@cython.exceptval(check=False)
 def _days(year: cython.longlong, month: cython.int, day: cython.int) -> cython.longlong:
     """Days from 1970-01-01 of the proleptic Gregorian calendar."""
     if month <= 2:
@@ -245,6 +255,7 @@ def _days(year: cython.longlong, month: cython.int, day: cython.int) -> cython.l
 
 
 @cython.cfunc
+@cython.exceptval(check=False)
 def _days_in(year: cython.int, month: cython.int) -> cython.int:
     if month == 2:
         return 29 if (year % 4 == 0 and year % 100 != 0) or year % 400 == 0 else 28
@@ -252,6 +263,7 @@ def _days_in(year: cython.int, month: cython.int) -> cython.int:
 
 
 @cython.cfunc
+@cython.exceptval(check=False)
 def _timestamp(p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.longlong:
     """Unix nanoseconds of an RFC 3339 time stamp with any number of fraction digits, or -1."""
     if end - start < 20 or p[start + 4] != 45 or p[start + 7] != 45 or p[start + 13] != 58 or p[start + 16] != 58:
@@ -350,7 +362,7 @@ class Packer:
     count = cython.declare(cython.int, visibility="public")
     epoch: cython.longlong
     targets: list
-    active_routes: list
+    tallies: list
     entry_slot: cython.int[::1]
     entry_size: cython.int[::1]
     slot_size: cython.longlong[::1]
@@ -407,7 +419,7 @@ class Packer:
         self.count = 0
         self.epoch += 1
         self.targets = []
-        self.active_routes = []
+        self.tallies = []
         self.oldest = 0
         self.newest = 0
 
@@ -417,6 +429,7 @@ class Packer:
 
     @cython.cfunc
     @cython.inline
+    @cython.exceptval(check=False)
     def _full(self) -> cython.bint:
         return self.used + self.label_bytes >= self.batch_size or self.count >= 65536
 
@@ -627,10 +640,11 @@ class Packer:
     # ---- one record ----------------------------------------------------------------------------
 
     @cython.cfunc
-    def _word(self, word: str) -> cython.void:
+    def _word(self, word: str) -> cython.int:
         """Note what was repaired in the entry being made."""
         self.words.append(word)
         self.repaired[word] = self.repaired.get(word, 0) + 1
+        return 0
 
     @cython.cfunc
     def _record(
@@ -751,13 +765,16 @@ class Packer:
             key = (pri, source, _bytes(p, host0, id1 if self.wide_key else app1), sender, _bytes(p, sd0, sd1) if self.wide_key else b"")
         else:
             if cython.compiled:
-                # One small object for a message: the key is the host and application as they stand,
-                # and the priority in the byte before them, put back at once (it held a space).
+                # One small object for a message: the key is host and application as they stand, and
+                # input and priority in the two bytes before them, which are put back at once.
+                last: cython.uchar = p[host0 - 2]
+                p[host0 - 2] = source
                 p[host0 - 1] = pri
-                key = _bytes(p, host0 - 1, app1)
+                key = _bytes(p, host0 - 2, app1)
+                p[host0 - 2] = last
                 p[host0 - 1] = 32
             else:
-                key = bytes([pri]) + bytes(p[host0:app1])
+                key = bytes([source, pri]) + bytes(p[host0:app1])
         found: object = self.routes.get(key)
         route: Route
         if found is None:
@@ -817,13 +834,6 @@ class Packer:
         if x1 > x0:
             for word in _bytes(p, x0, x1).decode("utf-8", "replace").split(","):
                 self._word(word)
-        if route.epoch != self.epoch:
-            route.epoch = self.epoch
-            route.count = 0
-            route.input = source
-            route.sender = _bytes(p, sender0, sender1) if ours else conn.sender
-            self.active_routes.append(route)
-        route.count += 1
         self._entry(route, stamp, p, i, end)
         return None
 
@@ -852,13 +862,6 @@ class Packer:
             self._word(word)
         for name, value in pairs:
             self._add_bytes(name, value)
-        if route.epoch != self.epoch:
-            route.epoch = self.epoch
-            route.count = 0
-            route.input = conn.input
-            route.sender = conn.sender
-            self.active_routes.append(route)
-        route.count += 1
         body: cython.p_uchar
         if cython.compiled:
             body = cython.cast(cython.p_uchar, cython.cast(cython.p_char, text))
@@ -930,25 +933,27 @@ class Packer:
         value0: cython.Py_ssize_t,
         value1: cython.Py_ssize_t,
         escaped: cython.bint,
-    ) -> cython.void:
+    ) -> cython.int:
         """One SD parameter as metadata <id>_<name>, its name made of letters, digits and _."""
         name: bytes = valid_name(_bytes(p, id0, id1) + b"_" + _bytes(p, name0, name1))
         value: bytes = _bytes(p, value0, value1)
         if escaped:
             value = value.replace(b'\\"', b'"').replace(b"\\]", b"]").replace(b"\\\\", b"\\")
         self._add_bytes(name, value)
+        return 0
 
     @cython.cfunc
-    def _add_bytes(self, name: bytes, value: bytes) -> cython.void:
+    def _add_bytes(self, name: bytes, value: bytes) -> cython.int:
         body: cython.p_uchar
         if cython.compiled:
             body = cython.cast(cython.p_uchar, cython.cast(cython.p_char, value))
         else:
             body = bytearray(value)
         self._add(b"\x0a" + varint(len(name)) + name + b"\x12", body, 0, len(value))
+        return 0
 
     @cython.cfunc
-    def _add(self, head: bytes, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.void:
+    def _add(self, head: bytes, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.int:
         """Add one pair of metadata; `head` is the encoded name and the tag of the value."""
         size: cython.Py_ssize_t = end - start
         high: cython.int = 0
@@ -969,19 +974,20 @@ class Packer:
                     own = bytearray(text)
                 self._word("utf8")
                 self._put_pair(head, own, 0, len(text))
-                return
+                return 0
         self._put_pair(head, p, start, size)
+        return 0
 
     @cython.cfunc
     def _put_pair(
         self, head: bytes, p: cython.p_uchar, start: cython.Py_ssize_t, size: cython.Py_ssize_t
-    ) -> cython.void:
+    ) -> cython.int:
         headsize: cython.Py_ssize_t = len(head)
         inner: cython.Py_ssize_t = headsize + _varint_size(size) + size
         at: cython.Py_ssize_t = self.meta_used
         if at + inner + 8 > 60000 or self.meta_pairs >= 110:
             self._word("metadata")
-            return
+            return 0
         to: cython.p_uchar = self.meta
         to[at] = 0x1A
         at = _put_varint(to, at + 1, inner)
@@ -993,6 +999,7 @@ class Packer:
         _copy(to, at, p, start, size)
         self.meta_used = at + size
         self.meta_pairs += 1
+        return 0
 
     @cython.cfunc
     def _entry(
@@ -1032,6 +1039,12 @@ class Packer:
             if self.with_repairs:
                 self._add_bytes(b"repaired", ",".join(dict.fromkeys(self.words)).encode())
             self.words = []
+        tally: Tally = route.tally
+        if tally.epoch != self.epoch:
+            tally.epoch = self.epoch
+            tally.count = 0
+            self.tallies.append(tally)
+        tally.count += 1
         target: Target = route.target
         # Loki takes an entry with the time, line and metadata of the one before for a repetition and
         # drops it, and keeps no order among equal times: make them differ by a nanosecond.
@@ -1103,10 +1116,10 @@ class Packer:
 
     # ---- the batch -----------------------------------------------------------------------------
 
-    def close(self) -> tuple[bytearray, int, int, int, list[Route]]:
+    def close(self) -> tuple[bytearray, int, int, int, list[Tally]]:
         """The batch as a PushRequest, entries of a stream together and in order of arrival.
 
-        Returns (body, entries, oldest ns, newest ns, the routes that took part) and begins anew.
+        Returns (body, entries, oldest ns, newest ns, who sent how much) and begins anew.
         """
         slots: cython.int = len(self.targets)
         slot: cython.int
@@ -1141,12 +1154,13 @@ class Packer:
             _copy(to, place[slot], source, start, size)
             place[slot] += size
             start += size
-        result = (body, self.count, self.oldest, self.newest, self.active_routes)
+        result = (body, self.count, self.oldest, self.newest, self.tallies)
         self._clear()
         return result
 
 
 @cython.cfunc
+@cython.exceptval(check=False)
 def _input(p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.int:
     """Index into INPUTS of an input's name in rsyslog's element."""
     size: cython.Py_ssize_t = end - start
@@ -1212,6 +1226,7 @@ class _Cursor:
 
 
 @cython.cfunc
+@cython.exceptval(check=False)
 def _get_varint(p: cython.p_uchar, cursor: _Cursor, end: cython.Py_ssize_t) -> cython.ulonglong:
     value: cython.ulonglong = 0
     shift: cython.int = 0
@@ -1345,6 +1360,7 @@ def scan_push(body: bytes | bytearray) -> list[tuple[str, int, int, int, int, in
 
 @cython.cfunc
 @cython.inline
+@cython.exceptval(check=False)
 def _signed(value: cython.ulonglong) -> cython.longlong:
     if cython.compiled:
         return cython.cast(cython.longlong, value)

@@ -240,13 +240,13 @@ class Intake:
             self._age_timer.cancel()
             self._age_timer = None
         if self._packer.count:
-            body, entries, oldest, newest, routes = self._packer.close()
+            body, entries, oldest, newest, tallies = self._packer.close()
             self._closed += 1
             number = self._closed
             self._stats.batches += 1
             now = time.time()
-            for route in routes:
-                self._sources.record(route.host or route.sender.decode("ascii", "replace"), INPUTS[route.input], route.count, now)
+            for tally in tallies:
+                self._sources.record(tally.name, tally.input, tally.count, now)
             self.writer.put(
                 ClosedBatch(body, entries, oldest, newest, "", True, lambda error: self._on_durable(number))
             )

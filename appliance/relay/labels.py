@@ -10,7 +10,7 @@ from typing import Protocol
 from appliance.config import model
 from appliance.relay import records
 from appliance.relay.guard import Guard
-from appliance.relay.hot import Packer, Route, encode_pair, parse_timestamp, valid_name
+from appliance.relay.hot import Packer, Route, Tally, Target, encode_pair, parse_timestamp, valid_name
 from appliance.relay.timepolicy import TimePolicy
 
 GRAFANA_LEVELS = ("critical", "critical", "critical", "error", "warning", "info", "info", "debug")
@@ -52,6 +52,8 @@ class Resolver:
         self._guard = guard
         self._time = time_policy
         self._relabel = _compile(labels.relabel_configs)
+        self._tallies: dict[tuple[str, str], Tally] = {}
+        self._admitted: dict[tuple[tuple[str, str], ...], tuple[Target, dict[str, str]]] = {}
         self._salvage_routes: dict[tuple[int, bytes, bytes, bytes, str], Route] = {}
 
     @property
@@ -67,6 +69,8 @@ class Resolver:
     def forget(self) -> None:
         """Ask the guard anew for every stream."""
         self._salvage_routes.clear()
+        self._tallies.clear()
+        self._admitted.clear()
 
     def resolve(
         self,
@@ -86,6 +90,7 @@ class Resolver:
             "level": self._levels[pri & 7],
             "facility": FACILITIES[pri >> 3],
         }
+        tally = self._tally(fields["host"], source)
         labels = {**{name: fields[name] for name in self._labels.include}, **self._labels.static}
         if self._relabel is not None:
             meta = {
@@ -102,16 +107,33 @@ class Resolver:
             }
             relabelled = self._relabel.apply({**labels, **{name: value for name, value in meta.items() if value}})
             if relabelled is None:
-                return Route(None, b"", 0, fields["host"])
+                return Route(None, b"", tally)
             labels = {name: value for name, value in relabelled.items() if not name.startswith("__")}
-        target, moved = self._guard.admit(labels, self._now_ns())
+        target, moved = self._admit(labels)
         if self._labels.metadata.facility and "facility" not in labels:
             moved = {"facility": fields["facility"], **moved}
         pairs = b"".join(encode_pair(name.encode(), value.encode()) for name, value in moved.items())
-        return Route(target, pairs, len(moved), fields["host"])
+        return Route(target, pairs, tally)
 
-    def _now_ns(self) -> int:
-        return self._packer.now_ns
+    def _tally(self, host: str, source: str) -> Tally:
+        """What counts this sender's messages by this input."""
+        key = (host, source)
+        tally = self._tallies.get(key)
+        if tally is None:
+            if len(self._tallies) >= self._packer.max_routes:
+                self._tallies.clear()
+            tally = self._tallies[key] = Tally(*key)
+        return tally
+
+    def _admit(self, labels: dict[str, str]) -> tuple[Target, dict[str, str]]:
+        """What the guard says, remembered: many headers lead to the same labels."""
+        key = tuple(labels.items())
+        admitted = self._admitted.get(key)
+        if admitted is None:
+            if len(self._admitted) >= self._packer.max_routes:
+                self._admitted.clear()
+            admitted = self._admitted[key] = self._guard.admit(labels, self._packer.now_ns)
+        return admitted
 
     def attach(self, packer: Packer) -> None:
         """Set up `packer` for this configuration, and answer its questions from now on."""
