@@ -11,25 +11,16 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.loki_double import InProcessLoki, Limits, LokiProcess, LokiUnderTest, RealLoki, real_loki_binary
+from tests.loki_double import InProcessLoki, Limits, LokiProcess, LokiUnderTest
 from tests.loki_double.proto import encode_push
 
 SECOND = 10**9
 HOUR = 3600 * SECOND
 Streams = list[tuple[str, list[tuple[int, bytes, dict[str, str]]]]]
-
-
-@pytest.fixture
-def loki() -> Iterator[LokiUnderTest]:
-    binary = real_loki_binary()
-    under_test: LokiUnderTest = RealLoki(binary) if binary else InProcessLoki()
-    yield under_test
-    under_test.close()
 
 
 def post(url: str, body: bytes, **headers: str) -> tuple[int, str, dict[str, str]]:

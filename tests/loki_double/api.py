@@ -43,7 +43,8 @@ class Tally:
 class LokiUnderTest(Protocol):
     """One Loki with a fault layer in front of it."""
 
-    base_url: str
+    @property
+    def base_url(self) -> str: ...
 
     @property
     def push_url(self) -> str: ...
