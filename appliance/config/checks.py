@@ -9,9 +9,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from urllib.parse import SplitResult, urlsplit
-from zoneinfo import ZoneInfo
 
 from appliance.config.check_relabel import check_rules, valid_label_name
+from appliance.config.check_system import check_system, zone_exists
 from appliance.config.model import Config, Labels, Listeners, Loki, Relay, ServerTls
 from appliance.config.problems import Problem, shown
 
@@ -38,6 +38,7 @@ def check(config: Config) -> Iterator[Problem]:
     yield from _check_relay(config.relay, config.loki)
     yield from _check_listeners(config.listeners)
     yield from _check_ports(config)
+    yield from check_system(config.system, config.access)
 
 
 # ---- loki -----------------------------------------------------------------------------------
@@ -207,7 +208,7 @@ def _check_relay(relay: Relay, loki: Loki) -> Iterator[Problem]:
     for index, sender in enumerate(time.senders):
         where = f"relay.time.senders[{index}]"
         yield from _check_range(sender.address, f"{where}.address")
-        if sender.timezone is not None and not _zone_exists(sender.timezone):
+        if sender.timezone is not None and not zone_exists(sender.timezone):
             hint = "a name of the IANA database, such as Europe/Paris or UTC"
             yield Problem(f"{where}.timezone", "no such time zone", hint, shown(sender.timezone))
     listen = relay.listen
@@ -219,14 +220,6 @@ def _check_relay(relay: Relay, loki: Loki) -> Iterator[Problem]:
         hint = "let devices send to listeners.relp, which is rsyslog, and keep this one on 127.0.0.1"
         message = "whoever reaches this address can claim any sender and time of receipt"
         yield Problem("relay.listen.relp", message, hint, listen.relp, severity="warning")
-
-
-def _zone_exists(name: str) -> bool:
-    try:
-        ZoneInfo(name)
-    except (ValueError, OSError, KeyError):
-        return False
-    return True
 
 
 def _check_range(text: str, where: str) -> Iterator[Problem]:

@@ -21,6 +21,7 @@ MAX_NODES = 20_000
 MAX_DEPTH = 40
 
 _INVALID = object()
+_EMPTY = yaml.MappingNode("tag:yaml.org,2002:map", [])
 _STANDARD_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "map", "seq"))
 _TRUE = frozenset(("true", "yes", "on"))
 _FALSE = frozenset(("false", "no", "off"))
@@ -58,8 +59,9 @@ def decode(node: yaml.Node | None, target: type) -> Decoded:
     decoder = _Decoder()
     expected = inspect.type_info(target)
     assert isinstance(expected, inspect.StructType)
-    empty = yaml.MappingNode("tag:yaml.org,2002:map", [])
-    result = decoder.struct(empty if node is None or _is_null(node) else node, expected, "")
+    result = decoder.any(_EMPTY if node is None or _is_null(node) else node, expected, "")
+    if result is _INVALID:
+        result = _Decoder().struct(_EMPTY, expected, "")
     return Decoded(result, decoder.problems, decoder.lines)
 
 
@@ -241,8 +243,7 @@ class _Decoder:
     def placeholder(self, item: inspect.Field) -> object:
         kind = item.type.type if isinstance(item.type, inspect.Metadata) else item.type
         if isinstance(kind, inspect.StructType):
-            silent = _Decoder()
-            return silent.struct(yaml.MappingNode("tag:yaml.org,2002:map", []), kind, "")
+            return _Decoder().struct(_EMPTY, kind, "")
         return _PLACEHOLDERS.get(item.encode_name, "placeholder")
 
     def unknown(self, node: yaml.Node, key: str, known: list[str], path: str) -> None:

@@ -65,6 +65,7 @@ def convert(text: str) -> Conversion:
         raise UsageError("this is not Promtail's configuration", hint="it has neither clients nor scrape_configs")
     converter = _Converter()
     converter.top(tree)
+    converter.finish(tree)
     result = yaml.safe_dump(converter.made, sort_keys=False, allow_unicode=True, width=110)
     problems: ConfigError | None = None
     try:
@@ -100,6 +101,14 @@ class _Converter:
                     self.scrape_configs(child)
                 case _:
                     self.note(child, f"not carried over: {_SAID_BY_DESIGN.get(key, 'no counterpart')}")
+
+    def finish(self, tree: Tree) -> None:
+        """Leave out what is empty; make labels where Promtail made none, which Loki refuses."""
+        labels = self.made["labels"]
+        if not labels["static"] and "relabel_configs" not in labels:
+            self.note(tree, "no label was made, and Loki wants one: the relay makes its own, as by default")
+            del labels["static"], labels["include"]
+        self.made = {key: value for key, value in self.made.items() if value}
 
     def server(self, tree: Tree) -> None:
         address = tree["http_listen_address"].text() if "http_listen_address" in tree else "0.0.0.0"

@@ -14,22 +14,18 @@ from appliance.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A node: what it is called, in which line it stands, and what it holds."""
+    """A node: what it holds, what it is called, and in which line it stands."""
 
     node: yaml.Node
     path: str
-
-    @property
-    def line(self) -> int:
-        """The line, counted from 1."""
-        return int(self.node.start_mark.line) + 1 if self.node.start_mark else 0
+    line: int
 
     def items(self) -> list[tuple[str, "Tree"]]:
         """Return the keys and children of a mapping; nothing for anything else."""
         if not isinstance(self.node, yaml.MappingNode):
             return []
         return [
-            (key.value, Tree(value, f"{self.path}.{key.value}" if self.path else key.value))
+            (key.value, Tree(value, f"{self.path}.{key.value}" if self.path else key.value, _line(key)))
             for key, value in self.node.value
             if isinstance(key, yaml.ScalarNode)
         ]
@@ -48,7 +44,7 @@ class Tree:
         """Return the items of a list; nothing for anything else."""
         if not isinstance(self.node, yaml.SequenceNode):
             return []
-        return [Tree(item, f"{self.path}[{index}]") for index, item in enumerate(self.node.value)]
+        return [Tree(item, f"{self.path}[{index}]", _line(item)) for index, item in enumerate(self.node.value)]
 
     def text(self) -> str:
         """Return a scalar's text. Raise UsageError for anything else."""
@@ -73,4 +69,8 @@ def read_tree(text: str) -> Tree:
         raise ConfigError([yaml_problem(error, text)], source="the file") from None
     if not isinstance(node, yaml.MappingNode):
         raise UsageError("this is not Promtail's configuration", hint="it is not even a mapping")
-    return Tree(node, "")
+    return Tree(node, "", 1)
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1

@@ -68,7 +68,7 @@ class Rate(Size):
 
 
 class Duration(float):
-    """A number of seconds, read from `10`, `90s`, `500ms`, `1h30m` or `7d`."""
+    """A number of seconds, to the microsecond, read from `10`, `90s`, `500ms`, `1h30m` or `7d`."""
 
     @classmethod
     def parse(cls, text: object) -> Self:
@@ -83,14 +83,14 @@ class Duration(float):
             seconds = sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts)
         if not 0 <= seconds <= MAX_DURATION:
             raise ValueError("a duration lies between 0 and 100 years")
-        return cls(seconds)
+        return cls(round(seconds, 6))
 
     def __str__(self) -> str:
         if self and self % 1:
             milliseconds = round(self * 1000)
-            if milliseconds * 0.001 == float(self):
+            if round(milliseconds * 0.001, 6) == float(self):
                 return f"{milliseconds}ms"
-            return f"{Decimal(repr(float(self))):f}s"
+            return f"{float(self):.6f}s"
         for unit in ("d", "h", "m"):
             if self and self % _DURATION_UNITS[unit] == 0:
                 return f"{round(self / _DURATION_UNITS[unit])}{unit}"
