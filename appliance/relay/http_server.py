@@ -252,13 +252,14 @@ class _Connection:
             headers.setdefault(name.decode("ascii"), value.decode("latin-1"))
         path, query = _target(head.target.decode("latin-1"))
         self._method = method = head.method.decode("ascii")
-        methods = self._server._routes.get(path)
-        if methods is None:
-            raise _RequestRefused(Response.text(404, "404 page not found"))
+        methods = self._server._routes.get(path, {})
         route = methods.get("GET" if method == "HEAD" else method)
+        # A small body nobody wants is read all the same: the connection stays in step and open.
+        body = await self._body(route.max_body if route else _READ, headers)
+        if not methods:
+            return Response.text(404, "404 page not found")
         if route is None:
-            raise _RequestRefused(Response(405, headers=(("Allow", ", ".join(sorted(methods))),)))
-        body = await self._body(route.max_body, headers)
+            return Response(405, headers=(("Allow", ", ".join(sorted(methods))),))
         try:
             return await route.handler(Request(method, path, query, headers, body, self._peer))
         except Exception:

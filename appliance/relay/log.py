@@ -7,6 +7,7 @@ must not pass them in the first place.
 Source: sd-daemon(3) for the `<4>` prefixes that tell journald the level.
 """
 
+import asyncio
 import logging
 import os
 import re
@@ -169,3 +170,10 @@ def _is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
     except (OSError, ValueError):
         return False
     return environment.get("JOURNAL_STREAM", "") == f"{status.st_dev}:{status.st_ino}"
+
+
+async def sum_up_regularly(handler: LimitedHandler, period: float = 30.0) -> None:
+    """For a task of the event loop: counts of what was suppressed are said even when all is quiet again."""
+    while True:
+        await asyncio.sleep(period)
+        handler.sum_up()

@@ -29,10 +29,9 @@ class Source:
         elapsed = now - self.window_start
         if elapsed >= 2 * _DECAY:
             return 0.0
-        if self.window_rate < 0:
+        if self.window_rate < 0 or elapsed >= _DECAY:
             return self.window_count / max(elapsed, 1.0)
-        remaining = max(0.0, 1.0 - elapsed / _DECAY)
-        return self.window_rate * remaining + self.window_count / _DECAY
+        return self.window_rate * (1.0 - elapsed / _DECAY) + self.window_count / _DECAY
 
 
 class Sources:
