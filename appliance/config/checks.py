@@ -122,8 +122,9 @@ def _check_proxy(proxy: str) -> Iterator[Problem]:
         return
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         yield Problem(where, "a proxy has no path", "such as http://proxy.example.org:3128", value)
-    if parts.username is not None:
-        yield Problem(where, "secrets do not belong into the URL", "let the proxy know this machine's address", value)
+    if parts.password is not None:
+        hint = "keep it at mode 0600, or let the proxy know this machine's address"
+        yield Problem(where, "the password makes this file a secret", hint, value, severity="warning")
 
 
 def _check_header(name: str, value: str) -> Iterator[Problem]:

@@ -1,0 +1,287 @@
+"""`appliance config apply|diff|history|rollback|confirm|export|import|edit`: what changes the machine.
+
+Talks to the operator; the work is `appliance.host.apply`.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from appliance.config.load import read
+from appliance.errors import ApplianceError, UsageError
+from appliance.host.layout import Layout
+
+if TYPE_CHECKING:
+    from appliance.host.apply import Host, Plan, Result, Step
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+File = Annotated[
+    Path | None,
+    typer.Argument(help="The configuration, - for standard input; the machine's own when absent.", metavar="[FILE]"),
+]
+Root = Annotated[Path, typer.Option("--root", help="Work on the files below this directory, and restart nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before changing anything.")]
+Quiet = Annotated[bool, typer.Option("--non-interactive", help="Ask nothing; for scripts and the first boot.")]
+Wait = Annotated[float, typer.Option("--wait", help="Seconds to wait for another change to end.", min=0)]
+Within = Annotated[
+    float | None,
+    typer.Option(
+        "--confirm-within",
+        help="A change of network or access reverts after this many seconds unless confirmed; 0: never. "
+        "60 when someone is asked, else 0.",
+        min=0,
+        show_default=False,
+    ),
+]
+SLASH = Path("/")
+
+
+@app.command(epilog="Example: appliance config apply --dry-run new.yaml")
+def apply(
+    file: File = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
+    yes: Yes = False,
+    non_interactive: Quiet = False,
+    confirm_within: Within = None,
+    wait: Wait = 30,
+    root: Root = SLASH,
+) -> int:
+    """Put a configuration in force: checked first, switched as a whole, taken back if it does not work."""
+    from appliance.host.apply import host_at, make_plan
+
+    host = host_at(root)
+    plan = make_plan(_text(file, host.layout), host, comment="apply")
+    return _carry_out(plan, host, dry_run=dry_run, ask=not (yes or non_interactive), within=confirm_within, wait=wait)
+
+
+@app.command(epilog="Example: appliance config diff new.yaml")
+def diff(
+    file: File = None,
+    to: Annotated[int | None, typer.Option("--generation", help="Compare with this generation instead.")] = None,
+    root: Root = SLASH,
+) -> int:
+    """Show what applying a file, or going back to a generation, would change. Exit code 1 if anything."""
+    from appliance.host.apply import host_at, make_plan, roll_back_to
+
+    host = host_at(root)
+    plan = roll_back_to(to, host) if to is not None else make_plan(_text(file, host.layout), host)
+    _show(plan)
+    return 1 if plan.changes else 0
+
+
+@app.command(epilog="Example: appliance config history")
+def history(root: Root = SLASH) -> None:
+    """List the states that were in force, newest first; * is the present one."""
+    from appliance.host.apply.generations import Generations
+
+    store = Generations(Layout(root.absolute()))
+    current, waiting = store.current(), store.unconfirmed()
+    if current is None:
+        typer.echo("nothing was applied yet")
+    for number in reversed(store.numbers()):
+        manifest = store.manifest(number)
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.created))
+        note = "  (waits to be confirmed)" if waiting and waiting.new == number else ""
+        typer.echo(f"{'*' if number == current else ' '} {number:4}  {when}  {manifest.comment}{note}")
+
+
+@app.command(epilog="Example: appliance config rollback 3")
+def rollback(
+    generation: Annotated[
+        int | None, typer.Argument(help="The generation to go back to; the one before the present when absent.")
+    ] = None,
+    yes: Yes = False,
+    non_interactive: Quiet = False,
+    confirm_within: Within = None,
+    wait: Wait = 30,
+    root: Root = SLASH,
+) -> int:
+    """Go back to an earlier state. A change that waits to be confirmed is taken back at once."""
+    from appliance.host.apply import host_at, revert_unconfirmed, roll_back_to
+    from appliance.host.apply.generations import Generations
+
+    host = host_at(root)
+    store = Generations(host.layout)
+    waiting = store.unconfirmed()
+    if waiting and generation in (None, waiting.old):
+        back = revert_unconfirmed(host, waiting.new, _progress)
+        typer.echo(f"generation {back} is in force again")
+        return 0
+    if generation is None:
+        current = store.current()
+        earlier = [number for number in store.numbers() if current is not None and number < current]
+        if not earlier:
+            raise ApplianceError("there is nothing to go back to", hint="see `appliance config history`")
+        generation = earlier[-1]
+    plan = roll_back_to(generation, host)
+    return _carry_out(plan, host, dry_run=False, ask=not (yes or non_interactive), within=confirm_within, wait=wait)
+
+
+@app.command(epilog="Example: appliance config confirm")
+def confirm(root: Root = SLASH) -> None:
+    """Keep a change of network or access that would else revert by itself."""
+    from appliance.host.apply import confirm as keep
+    from appliance.host.apply import host_at
+
+    typer.echo(f"generation {keep(host_at(root))} is confirmed")
+
+
+@app.command(epilog="Example: appliance config export > backup.yaml")
+def export(
+    generation: Annotated[int | None, typer.Option("--generation", help="This one; else the present one.")] = None,
+    root: Root = SLASH,
+) -> None:
+    """Print the configuration as it was written. Secrets are in files of their own and not in it."""
+    from appliance.host.apply.generations import Generations
+
+    layout = Layout(root.absolute())
+    text = read(layout.config) if generation is None else Generations(layout).config_text(generation)
+    if text is None:
+        raise ApplianceError(f"generation {generation} has no configuration", hint="it is the machine as installed")
+    typer.echo(text, nl=False)
+
+
+@app.command("import", epilog="Example: appliance config import backup.yaml")
+def import_(
+    file: Annotated[Path, typer.Argument(help="What `config export` printed; - for standard input.", metavar="FILE")],
+    yes: Yes = False,
+    non_interactive: Quiet = False,
+    confirm_within: Within = None,
+    wait: Wait = 30,
+    root: Root = SLASH,
+) -> int:
+    """Put a saved configuration in force, as `apply` does."""
+    return apply(file, yes=yes, non_interactive=non_interactive, confirm_within=confirm_within, wait=wait, root=root)
+
+
+@app.command(epilog="Example: appliance config edit")
+def edit(confirm_within: Within = None, wait: Wait = 30, root: Root = SLASH) -> int:
+    """Change the configuration in an editor, then apply it. A refused text is kept for another try."""
+    from appliance.host.apply import host_at, make_plan
+
+    host = host_at(root)
+    before = read(host.layout.config) if host.layout.config.exists() else ""
+    with tempfile.TemporaryDirectory(prefix="appliance-edit-") as directory:
+        draft = Path(directory) / "appliance.yaml"
+        draft.write_text(before)
+        draft.chmod(0o600)
+        while True:
+            editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "sensible-editor")
+            try:
+                code = subprocess.run([*editor, str(draft)], check=False).returncode
+            except OSError as error:
+                raise UsageError(f"the editor {editor[0]} cannot be run: {error.strerror}", hint="set EDITOR") from None
+            if code:
+                raise ApplianceError(f"the editor ended with exit code {code}", hint="nothing was changed")
+            text = read(draft)
+            if text == before:
+                typer.echo("nothing was changed")
+                return 0
+            try:
+                plan = make_plan(text, host, comment="edit")
+                break
+            except ApplianceError as error:
+                sys.stderr.write(f"error: {error.message}\n")
+                if not sys.stdin.isatty() or not typer.confirm("Edit again?", default=True, err=True):
+                    raise
+        return _carry_out(plan, host, dry_run=False, ask=True, within=confirm_within, wait=wait)
+
+
+@app.command("revert-unconfirmed", hidden=True)
+def revert(generation: int, root: Root = SLASH) -> None:
+    """Take back a change that was not confirmed; run by the clock that apply starts."""
+    from appliance.host.apply import host_at, revert_unconfirmed
+
+    back = revert_unconfirmed(host_at(root), generation)
+    if back is not None:
+        sys.stderr.write(f"generation {generation} was not confirmed in time: generation {back} is in force again\n")
+
+
+@app.command(hidden=True)
+def recover(root: Root = SLASH) -> None:
+    """Mend what a power cut left; run early at boot, before anything reads its configuration."""
+    from appliance.host.apply import host_at
+    from appliance.host.apply import recover as mend
+
+    done = mend(host_at(root))
+    if done:
+        typer.echo(done)
+
+
+# ---- pieces ---------------------------------------------------------------------------------
+
+
+def _text(file: Path | None, layout: Layout) -> str:
+    if file is not None and str(file) == "-":
+        return sys.stdin.read()
+    return read(file or layout.config)
+
+
+def _carry_out(plan: "Plan", host: "Host", *, dry_run: bool, ask: bool, within: float | None, wait: float) -> int:
+    from appliance.host.apply import apply as put_in_force
+
+    for warning in plan.warnings:
+        sys.stderr.write(f"warning: {warning}\n")
+    if not plan.changes:
+        typer.echo("nothing to change")
+        return 0
+    if dry_run or ask:
+        _show(plan)
+    if dry_run:
+        return 0
+    if ask:
+        if not sys.stdin.isatty():
+            raise UsageError("nobody can be asked here", hint="say --yes or --non-interactive, or --dry-run to look")
+        typer.confirm("Apply this?", abort=True)
+    if within is None:
+        within = 60.0 if ask else 0.0
+    result = put_in_force(plan, host, _progress, confirm_within=within, lock_wait=wait)
+    return _report(result, host, ask=ask)
+
+
+def _report(result: "Result", host: "Host", *, ask: bool) -> int:
+    if not result.ok:
+        from appliance.host.apply.engine import REJECTED
+
+        raise ApplianceError(
+            f"it did not work and was taken back: {result.reason}",
+            hint=f"generation {result.generation} is in force; what did not work is in {REJECTED}",
+        )
+    typer.echo(f"generation {result.generation} is in force")
+    if result.confirm_by is None:
+        return 0
+    seconds = max(0, round(result.confirm_by - time.time()))
+    typer.echo(f"It reverts in {seconds} s unless confirmed: `appliance config confirm`")
+    if ask and typer.confirm("Can you still reach this machine? Keep the change?", default=True):
+        from appliance.host.apply import confirm as keep
+
+        typer.echo(f"generation {keep(host)} is confirmed")
+    return 0
+
+
+def _show(plan: "Plan") -> None:
+    typer.echo(plan.diff)
+    for verdict in plan.verdicts:
+        if verdict.skipped:
+            sys.stderr.write(f"note: {verdict.path} was not checked: {verdict.program} is {verdict.reason}\n")
+    if plan.steps:
+        typer.echo("Steps: " + ", ".join(step.lower() for step in plan.steps))
+    if plan.risky:
+        typer.echo("This changes network or access, and may cut you off.")
+
+
+def _progress(step: "Step") -> None:
+    """One line a step: what a serial console and a log can show."""
+    from appliance.host.apply import StepState
+
+    marks = {StepState.DONE: "ok    ", StepState.WARNED: "warn  ", StepState.FAILED: "FAILED"}
+    if step.state in marks:
+        typer.echo(f"{marks[step.state]} {step.title}" + (f": {step.detail}" if step.detail else ""))

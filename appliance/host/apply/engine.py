@@ -1,0 +1,272 @@
+"""Putting a plan in force: store, switch, restart what changed, look whether it works, or go back.
+
+What happens to files is `generations.py`, what is restarted `actions.py`, what counts as well
+`health.py`; here is the order of it all and the way back.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+
+from appliance.config.load import parse
+from appliance.config.model import Config
+from appliance.config.problems import ConfigError
+from appliance.errors import ApplianceError
+from appliance.host import tree as trees
+from appliance.host.apply import confirm as confirming
+from appliance.host.apply.actions import Action, actions_for
+from appliance.host.apply.generations import Generations, Unconfirmed
+from appliance.host.apply.health import wait_until_healthy
+from appliance.host.apply.lock import apply_lock
+from appliance.host.apply.plan import Plan, plan_for
+from appliance.host.host import Host
+from appliance.host.layout import CONFIG
+from appliance.host.system.secrets import hand_to_relay, make_secrets_directory
+from appliance.host.tree import File, changes
+
+CONFIRM_WITHIN = 60.0
+REJECTED = f"{CONFIG}.rejected"
+
+
+class StepState(Enum):
+    RUNNING = "running"
+    DONE = "done"
+    WARNED = "warned"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Progress, for people: what is being done, and how it went."""
+
+    title: str
+    state: StepState
+    detail: str = ""
+
+
+Progress = Callable[[Step], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How an apply ended.
+
+    `generation` is in force now. `confirm_by` (unix seconds): it reverts then unless it is confirmed.
+    """
+
+    ok: bool
+    generation: int
+    changed: bool = True
+    rolled_back: bool = False
+    reason: str = ""
+    confirm_by: float | None = None
+
+
+class _Failed(Exception):
+    """A step after the switch did not work; the way back is taken."""
+
+
+def apply(
+    plan: Plan,
+    host: Host,
+    progress: Progress = lambda step: None,
+    *,
+    confirm_within: float | None = None,
+    lock_wait: float = 30,
+    health: bool = True,
+    boundary: Callable[[str], None] = lambda name: None,
+) -> Result:
+    """Put a plan in force. A failure after the switch rolls back and is told in the result.
+
+    With `confirm_within` (seconds) a plan that may cut the operator off reverts then unless `confirm()`
+    was called. Raise ApplianceError when nothing was begun: somebody else is at it, or came first.
+    `boundary` is called wherever a crash must be harmless; tests crash there.
+    """
+    store = Generations(host.layout, boundary=boundary)
+    with apply_lock(host.layout, wait=lock_wait), _not_hung_up():
+        _recover(store, host)
+        waiting = store.unconfirmed()
+        if waiting:
+            raise ApplianceError(
+                "the last change waits to be confirmed",
+                hint="`appliance config confirm` keeps it, `appliance config rollback` takes it back",
+            )
+        if store.current() != plan.base:
+            raise ApplianceError("another change came first", hint="look at the difference again, then apply")
+        if not plan.changes:
+            return Result(ok=True, generation=plan.base or 0, changed=False)
+        with _step("Keeping the present state", progress):
+            make_secrets_directory(host.layout)
+            if plan.config:
+                hand_to_relay(plan.config, host.layout)
+            old = store.capture(plan.tree)
+            new = store.add(plan.tree, plan.comment)
+        pending = None
+        if confirm_within and plan.risky:
+            pending = Unconfirmed(old=old, new=new, deadline=time.time() + confirm_within)
+            store.set_unconfirmed(pending)
+            boundary("unconfirmed written")
+            try:
+                confirming.arm(host, pending, confirm_within)
+            except ApplianceError:
+                store.set_unconfirmed(None)
+                raise
+            boundary("clock started")
+        try:
+            with _step("Switching files", progress):
+                store.switch(new)
+            for action in plan.actions:
+                _run(action, host, progress)
+                boundary(f"action {action.name}")
+            if health and plan.config and host.services and not host.booting:
+                _check_health(plan.config, host, progress)
+        except (_Failed, KeyboardInterrupt, OSError) as error:
+            reason = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+            return _undo(plan, store, host, progress, old, pending, reason)
+        boundary("healthy")
+        store.prune()
+        return Result(ok=True, generation=new, confirm_by=pending.deadline if pending else None)
+
+
+def confirm(host: Host) -> int:
+    """Keep the change that waits. Return its generation. Raise ApplianceError when none waits."""
+    store = Generations(host.layout)
+    with apply_lock(host.layout):
+        waiting = store.unconfirmed()
+        if waiting is None:
+            raise ApplianceError(
+                "nothing waits to be confirmed",
+                hint="it was confirmed before, or has reverted: `appliance config history`",
+            )
+        store.set_unconfirmed(None)
+        confirming.disarm(host, waiting)
+        return waiting.new
+
+
+def revert_unconfirmed(host: Host, generation: int | None = None, progress: Progress = lambda step: None) -> int | None:
+    """Take back the change that waits (only if it is `generation`, when given). Return what is in force again."""
+    store = Generations(host.layout)
+    with apply_lock(host.layout, wait=300), _not_hung_up():
+        _recover(store, host)
+        waiting = store.unconfirmed()
+        if waiting is None or generation not in (None, waiting.new):
+            return None
+        _go_back(store, host, waiting.old, progress)
+        store.set_unconfirmed(None)
+        confirming.disarm(host, waiting)
+        return waiting.old
+
+
+def recover(host: Host) -> str:
+    """Mend what a power cut left, early at boot, without restarting anything. Return what was done, or ''."""
+    store = Generations(host.layout)
+    with apply_lock(host.layout, wait=10):
+        undone = store.recover()
+        waiting = store.unconfirmed()
+        if waiting is not None:
+            if store.current() == waiting.new:
+                store.switch(waiting.old)
+            store.set_unconfirmed(None)
+            return f"generation {waiting.new} had not been confirmed: back to {waiting.old}"
+        return "" if undone is None else f"an interrupted apply was undone: generation {undone} stands"
+
+
+def roll_back_to(number: int, host: Host) -> Plan:
+    """Plan to make the files exactly those of generation `number`."""
+    store = Generations(host.layout)
+    text = store.config_text(number)
+    config: Config | None = None
+    if text is not None:
+        try:
+            config = parse(text).config
+        except ConfigError:
+            config = None  # from another version: its files are put back as they were, without health check
+    return plan_for(store.tree(number), host, config=config, warnings=[], comment=f"as generation {number}")
+
+
+# ---- pieces ---------------------------------------------------------------------------------
+
+
+def _recover(store: Generations, host: Host) -> None:
+    """Undo what a killed apply left half done, services included."""
+    marker = store.switching()
+    undone = store.recover()
+    if marker is not None and undone is not None and not host.booting:
+        for action in actions_for(changes(store.tree(marker.new), store.tree(marker.old))):
+            _run(action, host, lambda step: None, tolerant=True)
+
+
+def _undo(
+    plan: Plan, store: Generations, host: Host, progress: Progress, old: int, pending: Unconfirmed | None, reason: str
+) -> Result:
+    text = plan.tree.get(CONFIG)
+    if isinstance(text, File):
+        trees.put(host.layout.at(REJECTED), text)
+    store.recover()
+    _go_back(store, host, old, progress)
+    if pending:
+        store.set_unconfirmed(None)
+        confirming.disarm(host, pending)
+    return Result(ok=False, generation=old, rolled_back=True, reason=reason)
+
+
+def _go_back(store: Generations, host: Host, old: int, progress: Progress) -> None:
+    current = store.current()
+    with _step("Going back to the state before", progress):
+        backwards = changes(store.tree(current), store.tree(old)) if current is not None else ()
+        if current != old:
+            store.switch(old)
+    for action in actions_for(backwards):
+        _run(action, host, progress, tolerant=True)
+
+
+def _run(action: Action, host: Host, progress: Progress, *, tolerant: bool = False) -> None:
+    progress(Step(action.title, StepState.RUNNING))
+    for command in action.commands:
+        answer = host.runner(command, timeout=90, stdin=action.stdin)
+        if answer.ok:
+            continue
+        if tolerant or action.tolerant:
+            progress(Step(action.title, StepState.WARNED, answer.reason))
+            return
+        progress(Step(action.title, StepState.FAILED, answer.reason))
+        raise _Failed(f"{action.title.lower()}: {answer.reason}")
+    progress(Step(action.title, StepState.DONE))
+
+
+def _check_health(config: Config, host: Host, progress: Progress) -> None:
+    title = "Checking health"
+    progress(Step(title, StepState.RUNNING))
+    wrong = wait_until_healthy(config, host.runner)
+    if wrong:
+        progress(Step(title, StepState.FAILED, "; ".join(wrong)))
+        raise _Failed("; ".join(wrong))
+    progress(Step(title, StepState.DONE))
+
+
+@contextmanager
+def _step(title: str, progress: Progress) -> Iterator[None]:
+    progress(Step(title, StepState.RUNNING))
+    try:
+        yield
+    except OSError as error:
+        progress(Step(title, StepState.FAILED, str(error)))
+        raise
+    progress(Step(title, StepState.DONE))
+
+
+@contextmanager
+def _not_hung_up() -> Iterator[None]:
+    """Go on when the terminal goes away: changing the network may cut the very session it comes from."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -1,0 +1,128 @@
+"""Planning a change: everything that can be refused is refused here, and nothing is touched.
+
+A plan holds the whole new state, what differs from the present one, and what will be restarted.
+"""
+
+import grp
+import os
+import pwd
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from appliance.config.dump import dump
+from appliance.config.load import parse
+from appliance.config.model import Config
+from appliance.config.problems import ConfigError, Problem
+from appliance.errors import ApplianceError
+from appliance.host import tree as trees
+from appliance.host.apply import readers
+from appliance.host.apply.actions import Action, actions_for, risky_paths
+from appliance.host.apply.files import file_problems
+from appliance.host.apply.generations import Generations
+from appliance.host.host import Host
+from appliance.host.layout import CONFIG
+from appliance.host.system.render import Secrets, render
+from appliance.host.tree import ABSENT, Change, Entry, Tree
+
+GROUP = "appliance"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an apply would do. `config` is None for the state before the first configuration."""
+
+    config: Config | None
+    tree: dict[str, Entry]
+    changes: tuple[Change, ...]
+    actions: tuple[Action, ...]
+    warnings: tuple[Problem, ...]
+    verdicts: tuple[readers.Verdict, ...]
+    base: int | None  # generation this was planned against
+    comment: str
+
+    @property
+    def risky(self) -> tuple[str, ...]:
+        """Changed paths that may cut the operator off; empty when there is nothing to fear."""
+        return tuple(risky_paths(self.changes))
+
+    @property
+    def diff(self) -> str:
+        """The change for people: appliance.yaml first, then what follows from it."""
+        ordered = sorted(self.changes, key=lambda change: (change.path != CONFIG, change.path))
+        return "\n".join(trees.diff(change) for change in ordered)
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """Titles of what apply() will do, in order."""
+        if not self.changes:
+            return ()
+        return ("Keeping the present state", "Switching files", *(a.title for a in self.actions), "Checking health")
+
+
+def make_plan(
+    source: str | Config, host: Host, *, comment: str = "", rsyslog: Callable[[Config], str] | None = None
+) -> Plan:
+    """Plan to put a configuration in force. Raise ConfigError with every problem, ApplianceError when the
+    program that is to read a rendered file refuses it."""
+    text = source if isinstance(source, str) else dump(source)
+    checked = parse(text)
+    config, warnings = checked.config, list(checked.warnings)
+    found = list(file_problems(config, host.layout))
+    if any(problem.severity == "error" for problem in found):
+        raise ConfigError([*warnings, *found])
+    tree = render(config, text, secrets=_secrets(config, host), owner=_owner(), group=_group(), rsyslog=rsyslog)
+    return plan_for(tree, host, config=config, warnings=[*warnings, *found], comment=comment)
+
+
+def plan_for(tree: Tree, host: Host, *, config: Config | None, warnings: list[Problem], comment: str) -> Plan:
+    """Plan to make the machine's files those of `tree`."""
+    store = Generations(host.layout)
+    base = store.current()
+    old = {} if base is None else store.tree(base)
+    # What we wrote once and no longer want goes.
+    whole = {**{path: ABSENT for path in old if path not in tree}, **tree}
+    changes = tuple(_changes(old, whole, host))
+    verdicts = readers.check_all(whole, host.readers, only=[change.path for change in changes])
+    refused = [verdict for verdict in verdicts if not verdict.accepted]
+    if refused:
+        reasons = "\n".join(f"  {v.path}: {v.program} says: {v.reason}" for v in refused)
+        raise ApplianceError(
+            f"the configuration was understood, but what follows from it is refused\n{reasons}",
+            hint="nothing was changed; this may be a fault of the appliance: please report it with the lines above",
+        )
+    actions = tuple(actions_for(changes, booting=host.booting)) if changes else ()
+    return Plan(config, dict(whole), changes, actions, tuple(warnings), tuple(verdicts), base, comment)
+
+
+def _changes(old: Tree, new: Tree, host: Host) -> list[Change]:
+    """Return what differs from the generation in force or from the disk: hand-made changes count too."""
+    found = []
+    for path, entry in sorted(new.items()):
+        on_disk = trees.read(host.layout.at(path))
+        before = old.get(path, on_disk)
+        if entry != on_disk:
+            found.append(Change(path, on_disk, entry))
+        elif entry != before:  # edited in place, and this is what is to be put in force
+            found.append(Change(path, before, entry))
+    return found
+
+
+def _secrets(config: Config, host: Host) -> Secrets:
+    if config.access.password_file is None:
+        return Secrets()
+    lines = host.layout.at(config.access.password_file).read_text().splitlines()
+    return Secrets(password_hash=lines[0].strip() if lines else None)
+
+
+def _owner() -> str:
+    return "root" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+
+
+def _group() -> str:
+    """Return the group that may read the configuration, on a fake root whatever group there is."""
+    if os.geteuid() != 0:
+        return grp.getgrgid(os.getegid()).gr_name
+    try:
+        return grp.getgrnam(GROUP).gr_name
+    except KeyError:
+        return "root"

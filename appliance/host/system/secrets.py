@@ -1,0 +1,54 @@
+"""Secret files: who owns them, and writing one. Their content is never shown or logged."""
+
+import os
+import pwd
+from pathlib import Path
+
+from appliance.config.model import Config
+from appliance.config.secret_files import secret_files
+from appliance.host.layout import SECRETS, Layout
+from appliance.host.tree import sync_directory, write_durably
+
+RELAY_USER = "appliance"
+
+
+def write_secret(layout: Layout, name: str, value: str) -> str:
+    """Keep a secret for the relay as a file of mode 0600; return its path, for the configuration."""
+    directory = layout.at(SECRETS)
+    make_secrets_directory(layout)
+    owner = _relay_user() or str(os.geteuid())
+    write_durably(directory / name, value.rstrip("\n").encode() + b"\n", 0o600, owner, owner)
+    sync_directory(directory)
+    return f"{SECRETS}/{name}"
+
+
+def make_secrets_directory(layout: Layout) -> None:
+    """Make the directory of secrets: root's, to be passed through by the relay, listed by nobody else."""
+    directory = layout.at(SECRETS)
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o750)
+    if os.geteuid() == 0 and (user := _relay_user()):
+        os.chown(directory, 0, pwd.getpwnam(user).pw_gid)
+
+
+def hand_to_relay(config: Config, layout: Layout) -> None:
+    """Give the relay, and nobody else, what it has to read towards Loki.
+
+    Whoever put a secret there (cloud-init, an operator) did so as root; the relay is not root.
+    """
+    user = _relay_user()
+    if user is None or os.geteuid() != 0:
+        return
+    account = pwd.getpwnam(user)
+    for where, path in secret_files(config.loki, "loki"):
+        file: Path = layout.at(str(path))
+        if where.startswith("loki.") and file.is_file():
+            os.chown(file, account.pw_uid, account.pw_gid)
+            file.chmod(0o600)
+
+
+def _relay_user() -> str | None:
+    try:
+        return pwd.getpwnam(RELAY_USER).pw_name
+    except KeyError:
+        return None
