@@ -2,12 +2,7 @@
 
 import sys
 
-if __name__ == "__main__":
-    try:
-        from appliance.cli.main import main
-    except ModuleNotFoundError:
-        import appliance
+from appliance.cli.main import main
 
-        sys.stdout.write(f"appliance {appliance.__version__}\n")
-    else:
-        sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

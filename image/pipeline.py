@@ -136,7 +136,7 @@ def elements(temporary: Path) -> Path:
     """Our elements, and DIB's `debian-minimal` with the kernel flavour for virtual machines.
 
     The cloud flavour has the drivers of every hypervisor (Xen, KVM, Hyper-V, VMware) and is a third
-    of the size of the general one; DIB's element names the general one without an option.
+    of the size of the general one. DIB's element names the general one; a package map renames it.
     """
     import diskimage_builder
 
@@ -144,11 +144,9 @@ def elements(temporary: Path) -> Path:
     shutil.copytree(_ELEMENTS, target)
     source = Path(diskimage_builder.__file__).parent / "elements" / "debian-minimal"
     shutil.copytree(source, target / "debian-minimal", ignore=shutil.ignore_patterns("test-elements"))
-    packages = target / "debian-minimal" / "package-installs.yaml"
-    text = packages.read_text()
-    if "linux-image-amd64:" not in text:
-        raise ApplianceError("diskimage-builder's debian-minimal no longer names linux-image-amd64")
-    packages.write_text(text.replace("linux-image-amd64:", f"{_KERNEL}:"))
+    if "linux-image-amd64:" not in (source / "package-installs.yaml").read_text() or (source / "pkg-map").exists():
+        raise ApplianceError("diskimage-builder's debian-minimal is not the one these elements were made for")
+    (target / "debian-minimal/pkg-map").write_text(json.dumps({"default": {"linux-image-amd64": _KERNEL}}))
     return target
 
 
