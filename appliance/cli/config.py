@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import json
+import re
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +13,9 @@ import typer
 
 from appliance.config.load import DEFAULT_PATH, load_checked
 from appliance.config.problems import Problem
+
+# A proxy's password stands in its URL.
+_PASSWORD_IN_URL = re.compile(r"(://[^/@:\s]*:)[^/@\s]*@")
 
 app = typer.Typer(help="Look at, check and change the configuration.", add_completion=False, rich_markup_mode=None)
 
@@ -50,11 +54,12 @@ def show(
     """Show a configuration as it is understood. Secrets are in files of their own and not shown."""
     from appliance.config.dump import dump, to_plain
 
-    checked = load_checked(file or config or DEFAULT_PATH)
+    settings = load_checked(file or config or DEFAULT_PATH).config
     if output is Format.JSON:
-        typer.echo(json.dumps(to_plain(checked.config, full=full), indent=2, ensure_ascii=False))
+        text = json.dumps(to_plain(settings, full=full), indent=2, ensure_ascii=False) + "\n"
     else:
-        typer.echo(dump(checked.config, full=full), nl=False)
+        text = dump(settings, full=full)
+    typer.echo(_PASSWORD_IN_URL.sub(r"\1…@", text), nl=False)
 
 
 @app.command(epilog="Example: appliance config schema > appliance.schema.json")
