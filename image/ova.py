@@ -67,7 +67,10 @@ class Settings:
             problems.append("the firmware must be bios or uefi")
         if not self.name:
             problems.append("the machine needs a name")
-        if any(_UNPRINTABLE.search(text) for text in (self.name, self.description, self.disk_name, self.network, self.bridge)):
+        if any(
+            _UNPRINTABLE.search(text)
+            for text in (self.name, self.description, self.disk_name, self.network, self.bridge)
+        ):
             problems.append("names and descriptions must not hold control characters")
         if len(self.bridge) > 15:
             problems.append("a bridge's name has 15 characters at most")
@@ -130,8 +133,26 @@ def objects(settings: Settings, disk_size: int) -> list[Object]:
             recommendations=RECOMMENDATIONS,
         ),
         make("VBD", vbd, VM=vm, VDI=vdi),
-        make("VBD", cd, VM=vm, device="xvdd", userdevice="3", bootable=False, mode="RO", type="CD", empty=True, unpluggable=True),
-        make("VDI", vdi, name_label=settings.disk_name, name_description=settings.description, SR=sr, virtual_size=disk_size),
+        make(
+            "VBD",
+            cd,
+            VM=vm,
+            device="xvdd",
+            userdevice="3",
+            bootable=False,
+            mode="RO",
+            type="CD",
+            empty=True,
+            unpluggable=True,
+        ),
+        make(
+            "VDI",
+            vdi,
+            name_label=settings.disk_name,
+            name_description=settings.description,
+            SR=sr,
+            virtual_size=disk_size,
+        ),
         make("SR", sr),
     ]
     if settings.nics:
@@ -246,9 +267,14 @@ def fits(kind: Kind, value: Parsed) -> bool:
         case Kind.BOOL:
             return isinstance(value, bool)
         case Kind.INT:
-            return not isinstance(value, bool) and (isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"-?\d{1,19}", value) is not None))
+            return not isinstance(value, bool) and (
+                isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"-?\d{1,19}", value) is not None)
+            )
         case Kind.DOUBLE:
-            return not isinstance(value, bool) and (isinstance(value, (int, float)) or (isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d*)?", value) is not None))
+            return not isinstance(value, bool) and (
+                isinstance(value, (int, float))
+                or (isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d*)?", value) is not None)
+            )
         case Kind.MAP:
             return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
         case Kind.ARRAY:
@@ -257,4 +283,16 @@ def fits(kind: Kind, value: Parsed) -> bool:
             return isinstance(value, str)
 
 
-__all__ = ["MAX_DISK", "NULL_REF", "MalformedOva", "Object", "Parsed", "Settings", "fits", "objects", "ova_xml", "parse_ova", "to_xml"]
+__all__ = [
+    "MAX_DISK",
+    "NULL_REF",
+    "MalformedOva",
+    "Object",
+    "Parsed",
+    "Settings",
+    "fits",
+    "objects",
+    "ova_xml",
+    "parse_ova",
+    "to_xml",
+]

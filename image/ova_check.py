@@ -55,11 +55,12 @@ def check_ova(content: bytes) -> Description:
         parsed = parse_ova(content)
     except MalformedOva as error:
         return Description("", (), (_refuse("ova.xml", str(error)),))
-    if not isinstance(parsed, dict) or not isinstance(parsed.get("objects"), list):
+    listed = parsed.get("objects") if isinstance(parsed, dict) else None
+    if not isinstance(parsed, dict) or not isinstance(listed, list):
         return Description("", (), (_refuse("ova.xml", "it has no list of objects"),))
     findings = list(_check_version(parsed.get("version")))
     objects: dict[str, tuple[str, Members]] = {}
-    for number, item in enumerate(parsed["objects"]):
+    for number, item in enumerate(listed):
         snapshot = item.get("snapshot") if isinstance(item, dict) else None
         kind, ref = (item.get("class"), item.get("id")) if isinstance(item, dict) else (None, None)
         if not isinstance(snapshot, dict) or not isinstance(kind, str) or not isinstance(ref, str):
@@ -84,7 +85,9 @@ def _check_version(version: Parsed | None) -> Iterator[Finding]:
     if major is not None and major != 1:
         yield _refuse("version", f"XCP-ng 8.2 refuses xapi_major {major}: it must be 1 (IMPORT_INCOMPATIBLE_VERSION)")
     if minor is not None and minor > 20:
-        yield _refuse("version", f"XCP-ng 8.2 refuses xapi_minor {minor}: it must not be over 20 (IMPORT_INCOMPATIBLE_VERSION)")
+        yield _refuse(
+            "version", f"XCP-ng 8.2 refuses xapi_minor {minor}: it must not be over 20 (IMPORT_INCOMPATIBLE_VERSION)"
+        )
     if export is not None and export != 2:
         yield _refuse("version", f"export_vsn is {export}; only 2 has checksums beside the chunks")
 
@@ -93,7 +96,10 @@ def _check_fields(where: str, fields: tuple[Field, ...], members: Members) -> It
     for each in fields:
         if each.name not in members:
             if each.need is not Need.NEVER:
-                yield _refuse(where, f"field {each.name} is missing: {each.need.value} refuses that (Field {each.name} not present in rpc)")
+                yield _refuse(
+                    where,
+                    f"field {each.name} is missing: {each.need.value} refuses that (not present in rpc)",
+                )
             continue
         value = members[each.name]
         if not fits(each.kind, value):
@@ -159,9 +165,13 @@ def _check_vm(where: str, vm: Members) -> Iterator[Finding]:
     if (firmware, model) in (("bios", "qemu-upstream-uefi"), ("uefi", "qemu-trad")):
         yield _refuse(where, f"device model {model} cannot run with {firmware} firmware (INVALID_VALUE at start)")
     if firmware == "uefi" and model != "qemu-upstream-uefi":
-        yield _surprise(where, "with UEFI the device model should be qemu-upstream-uefi; the importer fills in the BIOS one")
+        yield _surprise(
+            where, "with UEFI the device model should be qemu-upstream-uefi; the importer fills in the BIOS one"
+        )
     if vm.get("HVM_boot_policy") == "":
-        yield _refuse(where, "HVM_boot_policy is empty: that means a paravirtual machine, which needs a kernel from outside")
+        yield _refuse(
+            where, "HVM_boot_policy is empty: that means a paravirtual machine, which needs a kernel from outside"
+        )
     if "parent" not in vm:
         yield _surprise(where, "without the field parent, hosts set all dynamic memory to memory_static_max")
     if "mac_seed" in _map(vm, "other_config"):
@@ -179,14 +189,22 @@ def _check_disks(objects: dict[str, tuple[str, Members]]) -> Iterator[Finding]:
         if not cd and vdi not in vdis:
             yield _refuse(where, f"its disk {vdi} is not in the file")
         if vbd.get("currently_attached") is True and vdi not in vdis:
-            yield _refuse(where, "it is attached to a disk that is not in the file (IMPORT_ERROR_ATTACHED_DISKS_NOT_FOUND)")
+            yield _refuse(
+                where, "it is attached to a disk that is not in the file (IMPORT_ERROR_ATTACHED_DISKS_NOT_FOUND)"
+            )
         if cd and str(vbd.get("mode")).lower() == "rw":
             yield _refuse(where, "a CD drive must be read-only")
         if not cd and vbd.get("empty") is True:
             yield _refuse(where, "only a CD drive may be empty")
         position = str(vbd.get("userdevice"))
-        if not (position == "autodetect" or position.startswith(("xvd", "sd", "hd")) or (position.isdigit() and int(position) <= 15)):
-            yield _refuse(where, f"userdevice {position!r} is no position: it must be 0 to 15, a device name, or autodetect")
+        if not (
+            position == "autodetect"
+            or position.startswith(("xvd", "sd", "hd"))
+            or (position.isdigit() and int(position) <= 15)
+        ):
+            yield _refuse(
+                where, f"userdevice {position!r} is no position: it must be 0 to 15, a device name, or autodetect"
+            )
         positions[(vm, position)] += position != "autodetect"
     for (vm, position), count in positions.items():
         if count > 1:
@@ -198,7 +216,10 @@ def _check_disks(objects: dict[str, tuple[str, Members]]) -> Iterator[Finding]:
         if size is not None and not 0 < size <= MAX_DISK:
             yield _refuse(where, f"virtual_size is {size}; VHD storage takes up to 2040 GiB")
         elif size is not None and size % DISK_GRANULE:
-            yield _surprise(where, "virtual_size is not a multiple of 2 MiB: VHD storage rounds it up, and the GPT's copy is then not at the end")
+            yield _surprise(
+                where,
+                "virtual_size is not a multiple of 2 MiB: VHD storage rounds it up, away from the GPT copy",
+            )
         if all(str(vbd.get("VDI")) != ref or str(vbd.get("type")).lower() == "cd" for vbd in vbds.values()):
             yield _refuse(where, "no drive uses it: hosts create it but do not read its chunks")
         if _map(vdi_members, "sm_config"):
@@ -222,7 +243,9 @@ def _check_networks(objects: dict[str, tuple[str, Members]]) -> Iterator[Finding
         where = f"VIF {ref}"
         for name, there in (("VM", vms), ("network", networks)):
             if str(vif.get(name)) not in there:
-                yield _refuse(where, f"its {name} {vif.get(name)} is not in the file (IMPORT_ERROR_FAILED_TO_FIND_OBJECT)")
+                yield _refuse(
+                    where, f"its {name} {vif.get(name)} is not in the file (IMPORT_ERROR_FAILED_TO_FIND_OBJECT)"
+                )
         if vif.get("MAC"):
             yield _surprise(where, "it has a MAC address of its own: two imports that preserve it clash")
     for ref, network in networks.items():

@@ -61,7 +61,9 @@ def write_stream(disk: Disk, settings: Settings, out: BinaryIO) -> tuple[int, in
     """Write the whole archive to `out`; returns (chunks written, bytes of disk read)."""
     size = virtual_size(disk.size)
     if size > MAX_DISK:
-        raise ApplianceError("the disk is larger than 2040 GiB, the most XCP-ng's VHD storage takes", hint="Give a smaller disk.")
+        raise ApplianceError(
+            "the disk is larger than 2040 GiB, the most XCP-ng's VHD storage takes", hint="Give a smaller disk."
+        )
     description = ova_xml(settings, size)
     out.write(_header("ova.xml", len(description)) + description + b"\0" * (-len(description) % 512))
 
@@ -103,13 +105,15 @@ def _output(path: Path, compress: Literal["none", "zstd"]) -> Iterator[BinaryIO]
         with partial.open("wb", buffering=0) as file:
             if compress == "none":
                 with open(file.fileno(), "wb", buffering=1 << 16, closefd=False) as buffered:
-                    yield cast(BinaryIO, buffered)
+                    yield buffered
             else:
                 with _zstd(file) as pipe:
                     yield pipe
         os.replace(partial, path)
     except OSError as error:
-        raise ApplianceError(f"{path} cannot be written: {error.strerror}", hint="Choose another place with -o.") from error
+        raise ApplianceError(
+            f"{path} cannot be written: {error.strerror}", hint="Choose another place with -o."
+        ) from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -118,7 +122,9 @@ def _output(path: Path, compress: Literal["none", "zstd"]) -> Iterator[BinaryIO]
 def _zstd(file: BinaryIO) -> Iterator[BinaryIO]:
     """Compression by the zstd program, on all processors. Its output is the same for any number of them."""
     if shutil.which("zstd") is None:
-        raise ApplianceError("the zstd program is missing", hint="Install it (apt-get install zstd) or leave out --compress.")
+        raise ApplianceError(
+            "the zstd program is missing", hint="Install it (apt-get install zstd) or leave out --compress."
+        )
     command = ["zstd", "--quiet", f"-{ZSTD_LEVEL}", "-T0", "--long=24", "--stdout"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=file, stderr=subprocess.PIPE) as process:
         assert process.stdin is not None and process.stderr is not None
@@ -132,7 +138,9 @@ def _zstd(file: BinaryIO) -> Iterator[BinaryIO]:
             raise
         complaint = process.stderr.read().decode(errors="replace").strip()
         if process.wait() != 0:
-            raise ApplianceError(f"zstd failed: {complaint or process.returncode}", hint="Is there room for the output?")
+            raise ApplianceError(
+                f"zstd failed: {complaint or process.returncode}", hint="Is there room for the output?"
+            )
 
 
 def write_xva(source: Path, target: Path, settings: Settings, *, compress: Literal["none", "zstd"] = "none") -> Written:

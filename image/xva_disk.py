@@ -93,7 +93,9 @@ class Qcow2Disk:
         elif features & 16:
             problem = "with extended L2 entries"
         elif features & ~1:  # 1 is "dirty reference counts", which reading does not need
-            problem = next((text for bit, text in _INCOMPATIBLE.items() if features & bit & ~1), "with unknown features")
+            problem = next(
+                (text for bit, text in _INCOMPATIBLE.items() if features & bit & ~1), "with unknown features"
+            )
         if problem or not 9 <= bits <= 21:
             raise UsageError(
                 f"{name} is a qcow2 {problem or 'with odd clusters'}, which is not read here",
@@ -128,7 +130,9 @@ class Qcow2Disk:
         packed = os.pread(self._fd, sectors * 512 - (offset & 511), offset)
         plain = zlib.decompressobj(-12).decompress(packed, self._cluster)
         if len(plain) != self._cluster:
-            raise UsageError(f"{self._name} is a damaged qcow2: a cluster does not unpack", hint="Check it with qemu-img check.")
+            raise UsageError(
+                f"{self._name} is a damaged qcow2: a cluster does not unpack", hint="Check it with qemu-img check."
+            )
         view[:] = plain[: len(view)]
 
     def chunks(self) -> Iterator[tuple[int, bytearray]]:

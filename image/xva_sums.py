@@ -48,10 +48,14 @@ def xxh64(data: bytes) -> str:
     total = (total + length) & _MASK
     position = whole
     while position + 8 <= length:
-        total = (_rotate(total ^ _round(0, int.from_bytes(data[position : position + 8], "little")), 27) * _P1 + _P4) & _MASK
+        total = (
+            _rotate(total ^ _round(0, int.from_bytes(data[position : position + 8], "little")), 27) * _P1 + _P4
+        ) & _MASK
         position += 8
     if position + 4 <= length:
-        total = (_rotate(total ^ (int.from_bytes(data[position : position + 4], "little") * _P1 & _MASK), 23) * _P2 + _P3) & _MASK
+        total = (
+            _rotate(total ^ (int.from_bytes(data[position : position + 4], "little") * _P1 & _MASK), 23) * _P2 + _P3
+        ) & _MASK
         position += 4
     for byte in data[position:]:
         total = (_rotate(total ^ (byte * _P5 & _MASK), 11) * _P1) & _MASK

@@ -106,7 +106,9 @@ class _Reader:
         if number < expected:
             raise BrokenXva(f"{entry.name} is out of order: chunk {expected - 1} came before it")
         if number * CHUNK >= disk.size:
-            raise BrokenXva(f"{entry.name} lies beyond the disk's end; its last chunk, {(disk.size - 1) // CHUNK}, is missing")
+            raise BrokenXva(
+                f"{entry.name} lies beyond the disk's end; its last chunk, {(disk.size - 1) // CHUNK}, is missing"
+            )
         return number, len(digits)
 
     def _chunk(self, entry: Entry, disk: ExpectedDisk, number: int, last: int) -> bytes:
@@ -114,7 +116,9 @@ class _Reader:
         if entry.size > CHUNK:
             raise BrokenXva(f"{entry.name} is oversized: {entry.size} bytes, where a chunk has {CHUNK}")
         if entry.size > room:
-            self._refuse(f"{disk.id} chunk {number}", f"{entry.size - room} bytes lie beyond the disk's end (VDI_IO_ERROR)")
+            self._refuse(
+                f"{disk.id} chunk {number}", f"{entry.size - room} bytes lie beyond the disk's end (VDI_IO_ERROR)"
+            )
         elif entry.size < min(room, CHUNK):
             raise BrokenXva(f"{entry.name} is short: {entry.size} bytes; all chunks but the last are of {CHUNK}")
         content = self.tar.content(entry)
@@ -139,7 +143,10 @@ class _Reader:
         if rest < 512:
             self._refuse("end", "the file is truncated: it must end with 1024 bytes of zeros")
         elif rest > 512:
-            self._refuse("end", "more than 1024 bytes of zeros follow the last entry: the upload may break when the host stops reading")
+            self._refuse(
+                "end",
+                "more than 1024 bytes of zeros follow the last entry: the upload may break when the host stops reading",
+            )
 
 
 def verify(path: Path, sink: Sink = lambda disk, offset, content: None) -> Report:
