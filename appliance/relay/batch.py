@@ -91,15 +91,17 @@ class SpoolWriter:
         """Write what fits, tell everybody concerned, and return what has to wait."""
         before = self._spool.written
         full: SpoolFull | None = None
+        durable = 0
         try:
             self._spool.append([segment for _, segment in pending])
+            durable = len(pending)
         except SpoolFull as error:
             full = error
+            durable = self._spool.written - before
             log.error(error.message, extra={"key": "spool full", "hint": error.hint})
         except OSError as error:
             full = SpoolFull(f"the spool cannot be synced: {error.strerror}", hint="look at the disk")
             log.error(full.message, extra={"key": "spool full", "hint": full.hint})
-        durable = self._spool.written - before
         for batch, _ in pending[:durable]:
             self._call(self._done, batch, None)
         waiting = []

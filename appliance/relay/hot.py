@@ -477,7 +477,8 @@ class Packer:
                     j += 1
                 if j + 1 >= end and j - i < 10:
                     break  # the number may go on, or what follows is not here yet
-                if p[j] == 32 and p[j + 1] == 60:  # "123 <": a count stands before a priority, or it is none
+                # "123 <": a count stands before a priority, or a sender that counts goes on counting.
+                if p[j] == 32 and (p[j + 1] == 60 or conn.octets):
                     j += 1
                     conn.octets = True
                     if size > self.max_message:

@@ -306,14 +306,11 @@ class Intake:
         if self._spool.stats.full or self.writer.waiting_bytes >= 2 * _WAITING_BATCHES * self.config.relay.batch.size:
             reason = self._spool.no_room() or "its disk is slow"
             raise SpoolFull(f"the spool is full: {reason}", hint="try again later")
-        now = time.time()
         now_ns = time.time_ns()
         body = bytearray()
         for stream in streams:
-            names = parse_labels(stream.labels)
-            self._sources.record(_pushed_by(names), "push", stream.count, now)
             # Another tenant has streams of its own at Loki, so that it cannot take ours.
-            target, moved = self._guard.admit(names, now_ns) if not tenant else (None, {})
+            target, moved = self._guard.admit(parse_labels(stream.labels), now_ns) if not tenant else (None, {})
             raw = _encode_stream(target.labels if target else stream.labels, stream.entries)
             body += _with_metadata(raw, moved) if moved else raw
         self._stats.messages["push"] = self._stats.messages.get("push", 0) + sum(stream.count for stream in streams)
@@ -341,14 +338,6 @@ class Intake:
         await result
 
 
-
-
-def _pushed_by(labels: dict[str, str]) -> str:
-    """What stands for a pushing agent's stream in the table of sources."""
-    return next((labels[name] for name in _WHO if name in labels), "unnamed")
-
-
-_WHO = ("host", "hostname", "node_name", "node", "instance", "pod", "app", "job", "service_name")
 
 
 def _encode_stream(labels: str, entries: bytes) -> bytes:

@@ -8,110 +8,170 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 from appliance.config import model
+from appliance.config.units import Endpoint
 from appliance.errors import ApplianceError
 from appliance.relay import log as relay_log
 from appliance.relay import relp, syslog_tcp
 from appliance.relay.dead_letter import DeadLetters
+from appliance.relay.http_endpoints import HttpEndpoints
 from appliance.relay.intake import Intake
+from appliance.relay.log import LimitedHandler
+from appliance.relay.metrics import Metrics
 from appliance.relay.notify import Notifier
+from appliance.relay.push_api import PushApi
 from appliance.relay.relp import RelpSession
 from appliance.relay.sender import Sender
 from appliance.relay.sources import Sources
 from appliance.relay.spool import Spool
-from appliance.relay.streams import Listener
+from appliance.relay.status import Parts
 
 log = logging.getLogger(__name__)
 
 _DRAIN = 2.0  # seconds for what is in memory to reach the disk at the end
+_TICK = 5.0  # seconds between two looks at what changes with time alone
+
+
+class _Door(NamedTuple):
+    """A listener and what it takes to open and close it."""
+
+    wanted: Callable[[model.Listen], Endpoint | None]
+    open: Callable[[Endpoint], Awaitable[None]]
+    close: Callable[[], Awaitable[None]]
 
 
 class Service:
     """One running relay."""
 
-    def __init__(self, config: model.Config, read_config: Callable[[], model.Config]) -> None:
+    def __init__(self, config: model.Config, read_config: Callable[[], model.Config], log_lines: LimitedHandler) -> None:
         self.config = config
         self._read_config = read_config
+        self._started = False
+        self._stop = asyncio.Event()
         self.spool = Spool(config.relay.spool)
         self.sources = Sources()
         self.intake = Intake(config, self.spool, self.sources)
+        self.dead_letters = DeadLetters(self.spool.path / "dead-letters", config.relay.spool.max_dead_letter)
         self.sender = Sender(
-            config.loki, self.spool, dead_letters=DeadLetters.beside(config.relay.spool), drop_order=config.labels.guard.drop_order
+            config.loki, self.spool, dead_letters=self.dead_letters, drop_order=config.labels.guard.drop_order
         )
         self.relp = relp.listener(self.intake)
         self.syslog_tcp = syslog_tcp.listener(self.intake)
+        self.push = PushApi(self.intake, config.relay, sources=self.sources, not_ready=self.not_ready)
+        self.parts = Parts(config, self.intake, self.spool, self.sender, self.sources, self.push, self.not_ready)
+        self.http = HttpEndpoints(self.parts, Metrics(self.parts, lambda: log_lines.suppressed_total))
+        self._log_lines = log_lines
         self.notifier = Notifier()
-        self._stop = asyncio.Event()
+        self._doors = [
+            _Door(lambda listen: listen.relp, self.relp.start, self.relp.stop_listening),
+            _Door(lambda listen: listen.syslog_tcp, self.syslog_tcp.start, self.syslog_tcp.stop_listening),
+            _Door(lambda listen: listen.push, self.push.start, self.push.stop),
+            _Door(lambda listen: listen.http, self.http.start, self.http.stop),
+        ]
+
+    def not_ready(self) -> str:
+        """Why no logs can be taken now; empty when they can."""
+        if not self._started:
+            return "starting" if not self._stop.is_set() else "stopping"
+        return self.spool.no_room()
 
     async def start(self) -> None:
         """Listen and send. Raises ApplianceError when an address cannot be had."""
         self.intake.start()
         self.sender.start()
-        for listener, endpoint in self._listeners(self.config):
-            if endpoint is not None:
-                await listener.start(endpoint)
+        await self._open_doors(model.Listen(), self.config.relay.listen)
+        self._started = True
 
-    def _listeners(self, config: model.Config) -> list[tuple[Listener, model.Endpoint | None]]:
-        listen = config.relay.listen
-        return [(self.relp, listen.relp), (self.syslog_tcp, listen.syslog_tcp)]
+    async def _open_doors(self, before: model.Listen, after: model.Listen) -> None:
+        """Go from one set of addresses to another; when one cannot be had, back to where we were."""
+        moved: list[_Door] = []
+        try:
+            for door in self._doors:
+                if door.wanted(before) != door.wanted(after):
+                    moved.append(door)
+                    await self._move(door, after)
+        except ApplianceError:
+            for door in moved:
+                await self._move(door, before)
+            raise
+
+    @staticmethod
+    async def _move(door: _Door, listen: model.Listen) -> None:
+        await door.close()
+        endpoint = door.wanted(listen)
+        if endpoint is not None:
+            await door.open(endpoint)
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self.reload()))
+        loop.add_signal_handler(signal.SIGHUP, lambda: tasks.append(loop.create_task(self.reload())))
         await self.start()
         self.notifier.ready("forwarding")
-        log.info("ready", extra={"relp": self.relp.port, "syslog_tcp": self.syslog_tcp.port, "spooled": len(self.spool)})
-        watchdog = loop.create_task(self.notifier.feed_watchdog(self.intake.writer.alive))
+        listen = {name: str(getattr(self.config.relay.listen, name)) for name in ("relp", "syslog_tcp", "push", "http")}
+        log.info("ready", extra={**listen, "spooled": len(self.spool)})
+        tasks = [
+            loop.create_task(self.notifier.feed_watchdog(self.intake.writer.alive)),
+            loop.create_task(self._tick()),
+        ]
         await self._stop.wait()
-        watchdog.cancel()
+        for task in tasks:
+            task.cancel()
         await self.stop()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK)
+            self._log_lines.sum_up()
+            self.spool.drop_expired()
+            self.notifier.status(f"{self.sender.stats.state}; {len(self.spool)} batches wait for Loki")
 
     async def reload(self) -> None:
         """Take the configuration anew; a wrong one changes nothing. Connections stay open."""
         self.notifier.reloading()
         try:
             config = self._read_config()
-            for (listener, endpoint), (_, before) in zip(
-                self._listeners(config), self._listeners(self.config), strict=True
-            ):
-                if endpoint == before:
-                    continue
-                listener.stop_listening()
-                if endpoint is not None:
-                    await listener.start(endpoint)
+            await self._open_doors(self.config.relay.listen, config.relay.listen)
             self.spool.settings = config.relay.spool
             self.intake.reload(config)
+            self.push.reload(config.relay)
             self.sender.reload(config.loki)
             relay_log.set_level(config.relay.log_level)
-            self.config = config
+            self.config = self.parts.config = config
+            self.parts.reloads += 1
             log.info("the configuration was read again")
         except ApplianceError as error:
+            self.parts.reload_failures += 1
             log.error("the new configuration was not taken", extra={"reason": error.message, "hint": error.hint})
         self.notifier.ready("forwarding")
 
     async def stop(self) -> None:
         """Bring what is in memory to the disk, acknowledge it, and end within seconds."""
+        self._started = False
         self.notifier.stopping()
-        for listener, _ in self._listeners(self.config):
-            listener.stop_listening()
+        await self.relp.stop_listening()
+        await self.syslog_tcp.stop_listening()
         for connection in [*self.relp.connections, *self.syslog_tcp.connections]:
             connection.pause()
-        if not await self.intake.flush(_DRAIN):
-            log.error("the spool took too long: what was not acknowledged will come again")
+        await asyncio.gather(self.push.stop(_DRAIN), self._flush())
         for connection in list(self.relp.connections):
             assert isinstance(connection, RelpSession)
             connection.server_close()
         self.syslog_tcp.close()
-        await asyncio.sleep(0)  # let the last acknowledgements leave
+        await self.http.stop(0.2)
         loop = asyncio.get_running_loop()
         self.intake.writer.stop(0.5)
         await loop.run_in_executor(None, self.sender.stop, 2.0)
         log.info("stopped", extra={"spooled": len(self.spool)})
+
+    async def _flush(self) -> None:
+        if not await self.intake.flush(_DRAIN):
+            log.error("the spool took too long: what was not acknowledged will come again")
 
 
 def run(config: model.Config, read_config: Callable[[], model.Config]) -> int:
@@ -119,14 +179,13 @@ def run(config: model.Config, read_config: Callable[[], model.Config]) -> int:
 
     `read_config` is called on SIGHUP and raises ApplianceError for a file that is not valid.
     """
-    relay_log.configure(config.relay.log_level)
+    log_lines = relay_log.configure(config.relay.log_level)
     # One thread does nearly all the work; those that wait for disk and network need the interpreter
     # only in short turns, and each turn taken from the busy one costs two switches.
     sys.setswitchinterval(0.005)
 
     async def life() -> None:
-        service = Service(config, read_config)
-        await service.run()
+        await Service(config, read_config, log_lines).run()
 
     asyncio.run(life())
     return 0

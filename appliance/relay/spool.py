@@ -262,16 +262,15 @@ class Spool:
         Raises SpoolFull, with nothing written of the batch that does not fit and of those after it;
         those before it are durable. The caller keeps what was not written: see `written`.
         """
-        written: list[tuple[Segment, NewSegment]] = []
         started = time.monotonic()
+        before = self.stats.written
         try:
             for batch in batches:
                 self._make_room(len(batch.compressed))
-                written.append((self._write(batch), batch))
+                self._publish(self._write(batch), batch)
         finally:
-            if written:
+            if self.stats.written > before:
                 os.fsync(self._directory)
-                self._publish(written)
                 self.stats.last_sync_seconds = time.monotonic() - started
         self.stats.full = False
         self.stats.blocked_since = 0.0
@@ -300,15 +299,14 @@ class Spool:
         self._next += 1
         return segment
 
-    def _publish(self, written: list[tuple[Segment, NewSegment]]) -> None:
+    def _publish(self, segment: Segment, batch: NewSegment) -> None:
         with self._arrived:
-            for segment, batch in written:
-                self._segments[segment.sequence] = segment
-                self._count(segment, +1)
-                self.stats.written += 1
-                if self._recent_bytes + segment.size <= _RECENT_BYTES:
-                    self._recent[segment.sequence] = LoadedSegment(segment, batch.compressed, batch.parts)
-                    self._recent_bytes += segment.size
+            self._segments[segment.sequence] = segment
+            self._count(segment, +1)
+            self.stats.written += 1
+            if self._recent_bytes + segment.size <= _RECENT_BYTES:
+                self._recent[segment.sequence] = LoadedSegment(segment, batch.compressed, batch.parts)
+                self._recent_bytes += segment.size
             self._arrived.notify_all()
 
     def _make_room(self, size: int) -> None:

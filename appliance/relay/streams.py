@@ -140,7 +140,7 @@ class Listener:
                 connection.transport.close()
         asyncio.get_running_loop().call_later(30, self._close_idle)
 
-    def stop_listening(self) -> None:
+    async def stop_listening(self) -> None:
         """Take no new connection; those that are open stay."""
         if self._server is not None:
             self._server.close()
@@ -148,7 +148,6 @@ class Listener:
             self.endpoint = None
 
     def close(self) -> None:
-        """Close everything."""
-        self.stop_listening()
+        """Close the connections."""
         for connection in list(self.connections):
             connection.transport.close()

@@ -1,0 +1,159 @@
+"""Framing: every frame is one entry, whatever the reads cut it into, and a bad one costs only itself."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.unit.packing import BOTH, COMPILED, PLAIN, Modules, Packing, octets, record, relp_frames
+
+both = pytest.mark.parametrize("modules", BOTH.values(), ids=BOTH.keys())
+relaxed = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=60)
+
+texts = st.binary(max_size=60).map(lambda text: b"x" + text + b"x")
+line_texts = texts.map(lambda text: text.replace(b"\n", b" "))
+
+
+def lines(packing: Packing) -> list[bytes]:
+    return [entry.line for entry in packing.entries()]
+
+
+def cuts(data: bytes, at: list[int]) -> list[bytes]:
+    edges = [0, *sorted({position % (len(data) + 1) for position in at}), len(data)]
+    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+
+
+def as_text(raw: bytes) -> bytes:
+    """What the line of a text is: valid UTF-8, no NUL."""
+    return raw.replace(b"\0", b"#000").decode("utf-8", "replace").encode()
+
+
+@both
+@relaxed
+@given(st.lists(st.tuples(texts, st.booleans()), max_size=12), st.lists(st.integers(0, 10**6), max_size=8))
+def test_framing_is_decided_for_each_message(
+    modules: Modules, messages: list[tuple[bytes, bool]], at: list[int]
+) -> None:
+    stream, expected = b"", []
+    for text, counted in messages:
+        text = text if counted else text.replace(b"\n", b" ")
+        stream += octets(record(text)) if counted else record(text) + b"\n"
+        expected.append(as_text(text))
+    packing = Packing(modules).feed(*cuts(stream, at))
+    assert lines(packing) == expected
+    assert packing.rest == b""
+
+
+@both
+@relaxed
+@given(st.lists(texts, min_size=1, max_size=12), st.lists(st.integers(0, 10**6), max_size=8))
+def test_relp_frames_are_taken_whole_and_their_transactions_remembered(
+    modules: Modules, messages: list[bytes], at: list[int]
+) -> None:
+    stream = relp_frames(*(record(text) for text in messages))
+    packing = Packing(modules, relp=True).feed(*cuts(stream, at))
+    assert lines(packing) == [as_text(text) for text in messages]
+    assert packing.conn.take_ranges() == [(2, len(messages))]
+    assert packing.conn.unacked == len(messages)
+
+
+@both
+def test_an_oversize_octet_frame_is_cut_and_the_next_one_whole(modules: Modules) -> None:
+    long = record(b"L" * 10_000)
+    packing = Packing(modules, max_message=1000).feed(octets(long, record(b"next")))
+    first, second = packing.entries()
+    assert first.line == b"L" * (1000 - len(record(b"")))
+    assert first.metadata["repaired"] == "cut"
+    assert second.line == b"next"
+    assert packing.packer.frames_cut == 1
+
+
+@both
+@pytest.mark.parametrize("piece", [1, 700, 100_000])
+def test_an_oversize_line_is_cut_and_the_next_one_whole(modules: Modules, piece: int) -> None:
+    stream = record(b"L" * 10_000) + b"\n" + record(b"next") + b"\n"
+    pieces = [stream[start : start + piece] for start in range(0, len(stream), piece)]
+    packing = Packing(modules, max_message=1000).feed(*pieces)
+    assert [entry.line[:4] for entry in packing.entries()] == [b"LLLL", b"next"]
+
+
+@both
+def test_an_oversize_relp_frame_is_cut_acknowledged_and_the_next_one_whole(modules: Modules) -> None:
+    stream = relp_frames(record(b"L" * 10_000), record(b"next"))
+    packing = Packing(modules, relp=True, max_message=1000).feed(*cuts(stream, [500, 1500, 9000]))
+    assert [entry.line[:4] for entry in packing.entries()] == [b"LLLL", b"next"]
+    assert packing.conn.take_ranges() == [(2, 2)]
+
+
+@both
+def test_a_count_that_is_too_small_costs_only_its_own_message(modules: Modules) -> None:
+    good, bad = record(b"good"), record(b"its count was wrong")
+    stream = octets(good) + b"%d %b" % (len(bad) - 6, bad) + octets(good, good)
+    entries = Packing(modules).feed(stream).entries()
+    assert [entry.line for entry in entries].count(b"good") == 3
+    assert b"its count was" in b"".join(entry.line for entry in entries)
+    assert any("framing" in entry.metadata.get("repaired", "") for entry in entries)
+
+
+@both
+def test_digits_at_the_start_of_a_line_are_no_count(modules: Modules) -> None:
+    packing = Packing(modules).feed(b"2026 was a year\n" + record(b"next") + b"\n")
+    assert lines(packing) == [b"2026 was a year", b"next"]
+
+
+@both
+def test_separators_between_frames_are_no_messages(modules: Modules) -> None:
+    packing = Packing(modules).feed(octets(record(b"a")) + b"\n\r\n\0" + octets(record(b"b")) + b"\n")
+    assert lines(packing) == [b"a", b"b"]
+
+
+@both
+def test_what_a_closed_connection_left_unterminated_is_kept(modules: Modules) -> None:
+    packing = Packing(modules).feed(record(b"whole") + b"\n" + record(b"no newline")).finish()
+    assert [entry.line for entry in packing.entries()] == [b"whole", b"no newline"]
+
+
+@both
+def test_a_relp_command_stops_the_feeding_in_front_of_it(modules: Modules) -> None:
+    packing = Packing(modules, relp=True).feed(b"1 open 0\n")
+    assert packing.result == modules.hot.RELP_COMMAND
+    assert packing.rest == b"1 open 0\n"
+
+
+@both
+@pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n\r\n", b"99999999999999 syslog 3 abc\n", b"2 syslog 3 abcd\n"])
+def test_garbage_on_relp_is_a_protocol_error(modules: Modules, garbage: bytes) -> None:
+    packing = Packing(modules, relp=True).feed(relp_frames(record(b"before")) + garbage)
+    assert packing.result == modules.hot.PROTOCOL_ERROR
+    assert lines(packing) == [b"before"]
+
+
+@both
+@pytest.mark.parametrize("count", [1, 2, 10_000])
+@pytest.mark.parametrize("first", [1, 9, 99, 999_999_000])
+def test_acknowledgements_are_one_response_for_each_transaction(modules: Modules, first: int, count: int) -> None:
+    expected = b"".join(b"%d rsp 6 200 OK\n" % number for number in range(first, first + count))
+    assert modules.hot.relp_acknowledge(first, count) == expected
+
+
+bytes_like_syslog = st.lists(
+    st.one_of(
+        st.binary(max_size=20),
+        st.sampled_from([b"<", b">1 ", b" ", b"\n", b"[", b'="', b'"]', b"2026-09-21T14:13:19Z ", b"12 <13>1 ", b"- "]),
+        st.integers(0, 300).map(lambda number: b"%d " % number),
+        st.just(octets(record(b"whole"))),
+        st.just(relp_frames(record(b"whole"))),
+    ),
+    max_size=25,
+).map(b"".join)
+
+
+@settings(deadline=None, max_examples=400, suppress_health_check=list(HealthCheck))
+@given(bytes_like_syslog, st.booleans(), st.lists(st.integers(0, 10**6), max_size=4))
+def test_any_bytes_give_the_same_entries_compiled_and_plain(data: bytes, relp: bool, at: list[int]) -> None:
+    found = []
+    for each in (COMPILED, PLAIN):
+        packing = Packing(each, relp=relp, max_message=200).feed(*cuts(data, at))
+        if not relp:
+            packing.finish()
+        found.append((packing.entries(), packing.result, packing.rest, packing.conn.take_ranges()))
+    assert found[0] == found[1]

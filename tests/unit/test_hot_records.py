@@ -1,0 +1,258 @@
+"""Records: each becomes one entry with its labels, its time, its text whole, and what was repaired said."""
+
+import re
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from appliance.config import model
+from appliance.config.units import Duration
+from tests.loki_double import proto
+from tests.unit.packing import BOTH, NOW, Entry, Modules, Packing, octets, record, relp_frames
+
+pytestmark = pytest.mark.parametrize("modules", BOTH.values(), ids=BOTH.keys())
+relaxed = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=100)
+STAMP = 1_789_999_999_500_000_000
+
+
+def one(modules: Modules, data: bytes, **options: object) -> Entry:
+    [entry] = Packing(modules, **options).feed(octets(data)).entries()  # type: ignore[arg-type]
+    return entry
+
+
+def forwarded(extra: bytes, text: bytes = b"hello", **fields: bytes) -> bytes:
+    """A record as our rsyslog hands it on."""
+    return record(text, sd=extra, **fields)  # type: ignore[arg-type]
+
+
+def by_relp(modules: Modules, data: bytes, **options: object) -> Entry:
+    [entry] = Packing(modules, relp=True, **options).feed(relp_frames(data)).entries()  # type: ignore[arg-type]
+    return entry
+
+
+def test_the_header_becomes_labels_and_metadata(modules: Modules) -> None:
+    data = record(b"GET /", pri=163, proc=b"4711", msgid=b"ID47", sd=b'[exampleSDID@32473 iut="3" eventSource="a\\"b"]')
+    assert one(modules, data) == Entry(
+        {"job": "syslog", "host": "web1", "application": "nginx", "level": "error"},
+        STAMP,
+        b"GET /",
+        {
+            "facility": "local4",
+            "process_id": "4711",
+            "message_id": "ID47",
+            "sender": "192.0.2.7",
+            "exampleSDID_32473_iut": "3",
+            "exampleSDID_32473_eventSource": 'a"b',
+        },
+    )
+
+
+@pytest.mark.parametrize(("words", "expected"), [
+    ("grafana", ["critical", "critical", "critical", "error", "warning", "info", "info", "debug"]),
+    ("syslog", ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"]),
+])  # fmt: skip
+def test_levels_are_in_the_words_asked_for(modules: Modules, words: str, expected: list[str]) -> None:
+    labels = model.Labels(level=words)  # type: ignore[arg-type]
+    assert [one(modules, record(pri=pri), labels=labels).labels["level"] for pri in range(8)] == expected
+
+
+def test_fields_can_be_switched_off_and_facility_on(modules: Modules) -> None:
+    off = model.Metadata(process_id=False, message_id=False, facility=False, sender=False, structured_data=False)
+    labels = model.Labels(include=["host", "facility"], metadata=off)
+    entry = one(modules, record(proc=b"1", msgid=b"2", sd=b'[a b="c"]'), labels=labels)
+    assert entry.labels == {"job": "syslog", "host": "web1", "facility": "user"}
+    assert entry.metadata == {}
+
+
+def test_a_record_without_text_is_kept(modules: Modules) -> None:
+    assert one(modules, record(b"")[:-1]).line == b""
+
+
+def test_a_missing_host_is_the_senders_address(modules: Modules) -> None:
+    assert one(modules, record(host=b"-")).labels["host"] == "192.0.2.7"
+
+
+def test_what_rsyslog_adds_is_believed_on_its_own_listener_only(modules: Modules) -> None:
+    extra = b'[fwd@0 r="1789999990.250000" s="10.1.2.3" i="udp" p="0" x="nopri,notime"][orig a="b"]'
+    entry = by_relp(modules, forwarded(extra, stamp=b"-"))
+    assert entry.time_ns == 1_789_999_990_250_000_000
+    assert entry.metadata == {
+        "facility": "user", "sender": "10.1.2.3", "orig_a": "b", "repaired": "nopri,notime"
+    }  # fmt: skip
+    outside = one(modules, forwarded(extra))
+    assert outside.metadata["sender"] == "192.0.2.7"
+    assert outside.metadata["fwd_0_s"] == "10.1.2.3"
+
+
+def test_only_the_first_element_is_ours(modules: Modules) -> None:
+    real = b'[fwd@0 r="1789999990.000000" s="10.1.2.3" i="tcp" p="1"]'
+    forged = b'[fwd@0 r="1.000000" s="6.6.6.6" i="journal" p="1"]'
+    entry = by_relp(modules, forwarded(real + forged))
+    assert entry.metadata["sender"] == "10.1.2.3"
+    assert entry.metadata["fwd_0_s"] == "6.6.6.6"
+
+
+def test_structured_data_that_is_malformed_stays_in_the_text(modules: Modules) -> None:
+    entry = one(modules, record(b"text", sd=b'[broken a="b'))
+    assert entry.line == b'[broken a="b text'
+    assert entry.metadata["repaired"] == "structured_data"
+
+
+@pytest.mark.parametrize(
+    ("raw", "line", "repaired"),
+    [
+        (b"\xef\xbb\xbfbom", b"bom", None),
+        (b"carriage return\r\n", b"carriage return", None),
+        (b"trailing nul\0\0", b"trailing nul", None),
+        (b"inner\0nul", b"inner#000nul", "nul"),
+        (b"two\nlines", b"two\nlines", None),
+        ("déjà vu ✓".encode(), "déjà vu ✓".encode(), None),
+        (b"latin \xe9t\xe9", "latin \ufffdt\ufffd".encode(), "utf8"),
+        (b"  indented", b"  indented", None),
+    ],
+)
+def test_text_arrives_whole_and_valid(modules: Modules, raw: bytes, line: bytes, repaired: str | None) -> None:
+    entry = one(modules, record(raw))
+    assert entry.line == line
+    assert entry.metadata.get("repaired") == repaired
+
+
+def test_a_message_of_64_kib_arrives_whole(modules: Modules) -> None:
+    text = bytes(32 + number % 90 for number in range(65536))
+    assert one(modules, record(text), max_message=256 * 1024).line == text
+
+
+@pytest.mark.parametrize(
+    ("raw", "application", "line", "repaired"),
+    [
+        (b"<13>Sep 21 16:13:19 sw1 sshd[12]: in the old form", "sshd", b"in the old form", None),
+        (b"no priority, no time", None, b"no priority, no time", "nopri,unparsed"),
+        (b"<999>1 - - - - - - priority out of range", None, b"<999>1 - - - - - - priority out of range", "nopri,unparsed"),
+    ],
+)
+def test_what_is_not_rfc_5424_is_kept_as_text(
+    modules: Modules, raw: bytes, application: str | None, line: bytes, repaired: str | None
+) -> None:
+    [entry] = Packing(modules).feed(raw + b"\n").entries()
+    assert (entry.labels.get("application"), entry.line) == (application, line)
+    assert repaired is None or entry.metadata["repaired"] == repaired
+
+
+# ---- time -----------------------------------------------------------------------------------------
+
+
+@relaxed
+@given(
+    st.datetimes(datetime(1971, 1, 1), datetime(2200, 1, 1)), st.integers(-23 * 60, 23 * 60), st.integers(0, 999_999_999)
+)
+def test_time_stamps_are_read_to_the_nanosecond(modules: Modules, moment: datetime, zone: int, nanos: int) -> None:
+    aware = moment.replace(microsecond=0, tzinfo=timezone(timedelta(minutes=zone)))
+    text = f"{aware:%Y-%m-%dT%H:%M:%S}.{nanos:09d}{aware.isoformat()[19:25]}"
+    seconds = (aware - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(seconds=1)  # noqa: UP017
+    assert modules.hot.parse_timestamp(text.encode()) == seconds * 10**9 + nanos
+
+
+@pytest.mark.parametrize("text", [
+    "2026-02-29T00:00:00Z", "2026-13-01T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01T00:00:00", "",
+    "2026-01-01 00:00:00Z", "2026-01-01T00:00:00.Z", "2026-01-01T00:00:00+1:00", "2026-01-01T00:00:00Zx", "-",
+])  # fmt: skip
+def test_what_is_no_time_stamp_is_not_read_as_one(modules: Modules, text: str) -> None:
+    assert modules.hot.parse_timestamp(text.encode()) == -1
+
+
+@relaxed
+@given(st.text("0123456789-T:.Z+ ", max_size=36))
+def test_any_text_for_a_time_stamp_is_read_alike_or_refused(modules: Modules, text: str) -> None:
+    value = modules.hot.parse_timestamp(text.encode())
+    match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:)(\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)", text)
+    if value >= 0:
+        assert match
+
+
+@pytest.mark.parametrize("stamp", [b"2026-09-21T15:13:20Z", b"2026-09-01T00:00:00Z", b"1971-01-01T00:00:00Z"])
+def test_a_clock_that_is_far_off_gives_way_to_the_time_of_receipt(modules: Modules, stamp: bytes) -> None:
+    entry = one(modules, record(stamp=stamp))
+    assert entry.time_ns == NOW
+    assert entry.metadata["original_timestamp"] == stamp.decode()
+    assert entry.metadata["repaired"] == "clock"
+
+
+def test_a_time_stamp_that_cannot_be_read_is_kept_as_metadata(modules: Modules) -> None:
+    entry = one(modules, record(stamp=b"yesterday"))
+    assert (entry.time_ns, entry.metadata["original_timestamp"]) == (NOW, "yesterday")
+
+
+def test_senders_without_a_zone_are_read_in_theirs(modules: Modules) -> None:
+    time = model.TimeSettings(senders=[model.SenderTime(address="10.1.0.0/16", timezone="Asia/Tokyo")])
+    stamp = b"2026-09-21T23:13:19.250000+02:00"  # 14:13:19 UTC on a Tokyo wall clock, read in our own zone
+    for sender, expected in ((b"10.1.2.3", 1_789_999_999_250_000_000), (b"10.2.2.3", NOW)):
+        extra = b'[fwd@0 r="%d.000000" s="%b" i="udp" p="0"]' % (NOW // 10**9, sender)
+        assert by_relp(modules, forwarded(extra, stamp=stamp), time=time).time_ns == expected
+
+
+def test_the_time_of_receipt_can_be_the_rule(modules: Modules) -> None:
+    entry = one(modules, record(), time=model.TimeSettings(timestamp="received"))
+    assert entry.time_ns == NOW
+    assert "repaired" not in entry.metadata
+
+
+def test_the_limits_of_belief_are_configurable(modules: Modules) -> None:
+    old = record(stamp=b"2026-09-21T13:00:00Z")
+    assert one(modules, old, time=model.TimeSettings(max_past=Duration(60))).time_ns == NOW
+    assert one(modules, old).time_ns != NOW
+
+
+def test_equal_entries_of_one_moment_stay_distinct_and_in_order(modules: Modules) -> None:
+    entries = Packing(modules).feed(octets(*[record(b"again")] * 5)).entries()
+    assert [entry.time_ns - STAMP for entry in entries] == [0, 1, 2, 3, 4]
+
+
+# ---- the batch --------------------------------------------------------------------------------------
+
+
+@relaxed
+@given(st.lists(st.tuples(st.integers(0, 191), st.integers(0, 5), st.integers(0, 40)), min_size=1, max_size=60))
+def test_a_batch_holds_each_stream_once_with_its_entries_in_order(
+    modules: Modules, messages: list[tuple[int, int, int]]
+) -> None:
+    packing = Packing(modules)
+    for number, (pri, host, size) in enumerate(messages):
+        packing.feed(octets(record(b"%d %b" % (number, b"x" * size), pri=pri, host=b"h%d" % host)))
+    body, count, oldest, newest, tallies = packing.packer.close()
+    request = proto.PushRequest.FromString(bytes(body))
+    labels = [stream.labels for stream in request.streams]
+    assert len(set(labels)) == len(labels)
+    numbers = [[int(entry.line.split()[0]) for entry in stream.entries] for stream in request.streams]
+    assert all(stream == sorted(stream) for stream in numbers)
+    assert sorted(sum(numbers, [])) == list(range(len(messages))) and count == len(messages)
+    stamps = [e.timestamp.seconds * 10**9 + e.timestamp.nanos for s in request.streams for e in s.entries]
+    assert (min(stamps), max(stamps)) == (oldest, newest)
+    assert sum(tally.count for tally in tallies) == len(messages)
+    scanned = modules.hot.scan_push(bytes(body))
+    assert [part[0].encode() for part in scanned] == labels
+    assert sum(part[3] for part in scanned) == count
+    assert (min(part[4] for part in scanned), max(part[5] for part in scanned)) == (oldest, newest)
+
+
+def test_a_batch_closes_at_its_size_and_loses_nothing(modules: Modules) -> None:
+    packing = Packing(modules, batch_size=4000)
+    packing.feed(octets(*(record(b"%d" % number) for number in range(200))))
+    entries = packing.entries()
+    assert len(packing.bodies) >= 3
+    assert max(map(len, packing.bodies)) < 5000
+    assert [entry.line for entry in entries] == [b"%d" % number for number in range(200)]
+
+
+@relaxed
+@given(st.binary(max_size=80))
+def test_scanning_any_bytes_says_no_or_what_protobuf_says(modules: Modules, data: bytes) -> None:
+    parts = modules.hot.scan_push(data)
+    try:
+        request = proto.PushRequest.FromString(data)
+    except proto.DecodeError:
+        assert parts is None
+        return
+    if parts is not None:
+        assert [part[3] for part in parts] == [len(stream.entries) for stream in request.streams]
