@@ -216,7 +216,7 @@ def _check_http(loki: Loki) -> Iterator[Finding]:
         if labels.status == 200:
             yield Finding("queries", True, "pushed lines can be read back")
         else:
-            remedy = "only `appliance test loki` needs them"
+            remedy = "only reading back a test line needs them"
             yield Finding("queries", None, f"queries are not answered here ({labels.code})", remedy)
     client.close()
 
