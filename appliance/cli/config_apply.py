@@ -229,7 +229,7 @@ def _carry_out(plan: "Plan", host: "Host", *, dry_run: bool, ask: bool, within: 
     from appliance.host.apply import apply as put_in_force
 
     for warning in plan.warnings:
-        sys.stderr.write(f"warning: {warning}\n")
+        sys.stderr.write(f"{warning}\n")
     if not plan.changes:
         typer.echo("nothing to change")
         return 0

@@ -17,6 +17,7 @@ from appliance.config.model import Config
 from appliance.config.problems import ConfigError
 from appliance.errors import ApplianceError
 from appliance.host import tree as trees
+from appliance.host.addresses import own_addresses
 from appliance.host.apply import confirm as confirming
 from appliance.host.apply.actions import Action, actions_for
 from appliance.host.apply.generations import Generations, Unconfirmed
@@ -25,6 +26,7 @@ from appliance.host.apply.lock import apply_lock
 from appliance.host.apply.plan import Plan, plan_for
 from appliance.host.host import Host
 from appliance.host.layout import CONFIG
+from appliance.host.system.ports import uses_own_certificate
 from appliance.host.system.secrets import hand_to_relay, make_secrets_directory
 from appliance.host.tree import File, changes
 
@@ -99,10 +101,9 @@ def apply(
             raise ApplianceError("another change came first", hint="look at the difference again, then apply")
         if not plan.changes:
             return Result(ok=True, generation=plan.base or 0, changed=False)
+        if plan.config:
+            _prepare(plan.config, host, progress)
         with _step("Keeping the present state", progress):
-            make_secrets_directory(host.layout)
-            if plan.config:
-                hand_to_relay(plan.config, host.layout)
             old = store.capture(plan.tree)
             new = store.add(plan.tree, plan.comment)
         pending = None
@@ -189,6 +190,18 @@ def roll_back_to(number: int, host: Host) -> Plan:
 
 
 # ---- pieces ---------------------------------------------------------------------------------
+
+
+def _prepare(config: Config, host: Host, progress: Progress) -> None:
+    """Make what the new files refer to: secrets that the relay can read, certificates that exist."""
+    make_secrets_directory(host.layout)
+    hand_to_relay(config, host.layout)
+    if uses_own_certificate(config):
+        from appliance.host.tls.own import ensure_own
+        from appliance.host.tls.store import TlsStore
+
+        with _step("Seeing to certificates", progress):
+            ensure_own(TlsStore(host.layout), config, own_addresses(host.runner) if host.services else [])
 
 
 def _recover(store: Generations, host: Host) -> None:

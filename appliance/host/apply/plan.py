@@ -66,7 +66,9 @@ def make_plan(
     program that is to read a rendered file refuses it."""
     text = source if isinstance(source, str) else dump(source)
     checked = parse(text)
-    config, warnings = checked.config, list(checked.warnings)
+    config = checked.config
+    # That the relay listens to nothing is seen to: here it listens to rsyslog.
+    warnings = [problem for problem in checked.warnings if problem.path != "relay.listen"]
     found = list(file_problems(config, host.layout))
     if any(problem.severity == "error" for problem in found):
         raise ConfigError([*warnings, *found])
@@ -82,7 +84,7 @@ def plan_for(tree: Tree, host: Host, *, config: Config | None, warnings: list[Pr
     # What we wrote once and no longer want goes.
     whole = {**{path: ABSENT for path in old if path not in tree}, **tree}
     changes = tuple(_changes(old, whole, host))
-    verdicts = readers.check_all(whole, host.readers, only=[change.path for change in changes])
+    verdicts = readers.check_all(whole, host.readers, host.layout, only=[change.path for change in changes])
     refused = [verdict for verdict in verdicts if not verdict.accepted]
     if refused:
         reasons = "\n".join(f"  {v.path}: {v.program} says: {v.reason}" for v in refused)

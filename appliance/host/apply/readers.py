@@ -5,15 +5,17 @@ so. systemd has no checker for .network files: tests hold their keys against wha
 """
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.host.layout import DATA, TLS, Layout
 from appliance.host.runner import Answer, Runner
 from appliance.host.system import render as names
-from appliance.host.tree import File, Tree
+from appliance.host.tree import ABSENT, Entry, File, Tree
 
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 
@@ -44,12 +46,13 @@ _READERS = (
 )
 
 
-def check_all(tree: Tree, runner: Runner, *, only: Iterable[str] | None = None) -> list[Verdict]:
+def check_all(tree: Tree, runner: Runner, layout: Layout, *, only: Iterable[str] | None = None) -> list[Verdict]:
     """Stage the files in a private directory and ask each program. `only` limits it to these paths."""
     wanted = set(tree if only is None else only)
     with tempfile.TemporaryDirectory(prefix="appliance-staging-") as name:
         staging = Path(name)
-        verdicts = [_ask(reader, tree, staging, runner) for reader in _READERS if reader.path in wanted]
+        staged = {**tree, names.RSYSLOG: _with_own_places(tree.get(names.RSYSLOG, ABSENT), staging, layout)}
+        verdicts = [_ask(reader, staged, staging, runner) for reader in _READERS if reader.path in wanted]
         if names.SSHD in wanted:
             verdicts.append(_ask_sshd(tree, staging, runner))
     return [verdict for verdict in verdicts if verdict is not None]
@@ -64,6 +67,42 @@ def _ask(reader: _Reader, tree: Tree, staging: Path, runner: Runner) -> Verdict 
         return Verdict(reader.path, reader.program, accepted=True, skipped=True, reason="not installed here")
     staged = _stage(entry, staging, reader.path)
     return _verdict(reader, runner(reader.command(program, staged), timeout=30), staged)
+
+
+def _with_own_places(entry: Entry, staging: Path, layout: Layout) -> Entry:
+    """Return rsyslog.conf with directories and certificates that exist while it is checked.
+
+    rsyslogd refuses places that are not there. The data partition may be missing (that must not stop a
+    change), and our own certificates are made only once the plan is carried out.
+    """
+    if not isinstance(entry, File):
+        return entry
+    text = entry.content.decode()
+    for place in (DATA, "/run/appliance"):
+        for path in set(re.findall(rf"{place}(?:/[\w-]+)*", text)):
+            (staging / path.lstrip("/")).mkdir(parents=True, exist_ok=True)
+        text = text.replace(place, str(staging / place.lstrip("/")))
+    if f"{TLS}/" in text:
+        tls = layout.tls
+        if not all((tls / name).exists() for name in ("server.crt", "server.key", "ca.crt")):
+            tls = _throwaway_certificates(staging)
+        text = text.replace(TLS, str(tls))
+    return File(text.encode(), entry.mode)
+
+
+def _throwaway_certificates(staging: Path) -> Path:
+    from datetime import UTC, datetime
+
+    from appliance.host.tls.issue import issue_server, new_authority, new_key
+
+    now, key = datetime.now(UTC), new_key()
+    authority = new_authority("check", now)
+    tls = staging / "tls"
+    tls.mkdir(mode=0o700)
+    (tls / "ca.crt").write_bytes(authority.certificate)
+    (tls / "server.crt").write_bytes(issue_server(authority, key, ["check"], now))
+    (tls / "server.key").write_bytes(key)
+    return tls
 
 
 def _ask_sshd(tree: Tree, staging: Path, runner: Runner) -> Verdict | None:

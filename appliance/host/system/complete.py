@@ -24,7 +24,7 @@ def complete(config: Config) -> Config:
 
 
 def _relp(config: Config) -> Endpoint:
-    """Return where the relay takes records from rsyslog: a free port when a listener has the usual one."""
+    """Return where the relay takes records from rsyslog: the next free port when a listener has the usual one."""
     if config.relay.listen.relp:
         return config.relay.listen.relp
     taken = {
@@ -32,4 +32,4 @@ def _relp(config: Config) -> Endpoint:
         for listener in (getattr(config.listeners, name) for name in ("tcp", "tls", "relp", "relp_tls"))
         if listener is not None
     }
-    return RELP if RELP.port not in taken else Endpoint("127.0.0.1:2515")
+    return next(Endpoint(f"{RELP.host}:{port}") for port in range(RELP.port, 65536) if port not in taken)

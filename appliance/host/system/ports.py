@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from appliance.config.model import Config
+from appliance.host.layout import TLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,12 @@ def open_ports(config: Config) -> list[OpenPort]:
     if config.access.ssh:
         found.append(OpenPort("tcp", 22, None, "access.ssh", "ssh"))
     return found
+
+
+def uses_own_certificate(config: Config) -> bool:
+    """Tell whether a listener uses the certificate that the appliance keeps itself."""
+    listeners = (config.listeners.tls, config.listeners.relp_tls)
+    return any(listener is not None and listener.tls.cert_file.startswith(f"{TLS}/") for listener in listeners)
 
 
 def _is_loopback(host: str) -> bool:

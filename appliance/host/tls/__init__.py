@@ -1,0 +1,1 @@
+"""Certificates: our own authority and what it issues, imports, requests, renewal."""
