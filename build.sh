@@ -177,7 +177,7 @@ command_test() {
 command_run() {
     local disk machine=(-accel kvm -cpu host) memory=1024
     if [ ! -w /dev/kvm ] || [ "${1-}" = "--no-kvm" ]; then
-        machine=(-accel tcg,thread=multi -cpu max)
+        machine=(-accel "tcg,thread=multi" -cpu max)
     fi
     [ "${1-}" != "--no-kvm" ] || shift
     need_packages "virtual machines" "${PACKAGES_VM[@]}" qemu-utils
