@@ -1,8 +1,8 @@
 """rsyslog's own numbers, read from the file its impstats module writes: queue, losses, stalls.
 
 The file holds lines `DATE: {"name": …, "origin": …, counters}`, a block each interval, appended;
-only its end is read. It may be absent, being rewritten, or end in half a line. What rsyslog is told
-to write there is the rsyslog side's business.
+only its end is read. It may be absent, just rotated to `….1`, or end in half a line. What rsyslog
+is told to write there is the rsyslog side's business.
 Source: rsyslog 8.2302 impstats, core.queue, core.action, imudp, imtcp.
 """
 
@@ -47,15 +47,25 @@ class Rsyslog:
 
 def read_impstats(path: Path = DEFAULT_PATH, now: float | None = None) -> Rsyslog | None:
     """rsyslog's state; None when it has never written, or nothing of it can be read."""
+    found = [_tail(path.with_name(path.name + ".1")), _tail(path)]
+    written = max(moment for _, moment in found)
+    if not written:
+        return None
+    if len(found[1][0]) >= _TAIL // 2:
+        del found[0]
+    age = max(0.0, (time.time() if now is None else now) - written)
+    return parse_impstats(b"\n".join(text for text, _ in found), age)
+
+
+def _tail(path: Path) -> tuple[bytes, float]:
+    """The end of a file and when it was written; empty and 0 for one that cannot be read."""
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             file.seek(max(0, status.st_size - _TAIL))
-            tail = file.read(_TAIL)
+            return file.read(_TAIL), status.st_mtime
     except OSError:
-        return None
-    age = max(0.0, (time.time() if now is None else now) - status.st_mtime)
-    return parse_impstats(tail, age)
+        return b"", 0.0
 
 
 def parse_impstats(text: bytes, age: float) -> Rsyslog | None:

@@ -303,8 +303,10 @@ class Intake:
 
     async def push(self, tenant: str, streams: list[PushedStream]) -> None:
         """Take a push; returns when it is durable, raises SpoolFull when it is not taken."""
-        if self._spool.stats.full or self.writer.waiting_bytes >= 2 * _WAITING_BATCHES * self.config.relay.batch.size:
-            reason = self._spool.no_room() or "its disk is slow"
+        reason = self._spool.no_room()
+        if not reason and self.writer.waiting_bytes >= 2 * _WAITING_BATCHES * self.config.relay.batch.size:
+            reason = "its disk is slow"
+        if reason:
             raise SpoolFull(f"the spool is full: {reason}", hint="try again later")
         now_ns = time.time_ns()
         body = bytearray()

@@ -124,7 +124,7 @@ class Metrics:
         yield _gauge("spool_max_bytes", "relay.spool.max_size.", int(spool.settings.max_size))
         yield _gauge("spool_oldest_age_seconds", "Age of the oldest batch.",
                      max(0.0, time.time() - oldest[0].created_ms / 1000) if oldest else 0)  # fmt: skip
-        yield _gauge("spool_full", "1 while the spool takes nothing more.", float(stats.full or bool(spool.no_room())))
+        yield _gauge("spool_full", "1 while the spool takes nothing more.", float(bool(spool.no_room()) or stats.full))
         yield _counter("spool_batches_written", "Batches written.", stats.written)
         yield _counter("spool_batches_removed", "Batches removed, sent or given up.", stats.removed)
         yield _counter("spool_batches_set_aside", "Unreadable batches moved out of the way.", stats.set_aside)

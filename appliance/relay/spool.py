@@ -27,6 +27,7 @@ _VERSION = "1"
 _ASIDE = "set-aside"
 # What is handed to the sender without a second look at the disk. Enough for a sender that keeps up.
 _RECENT_BYTES = 4 * 2**20
+_DISK_RETRY = 5.0  # seconds before a disk that failed is thought worth another try
 _DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -129,6 +130,8 @@ class Spool:
         self._segments: dict[int, Segment] = {}
         self._recent: dict[int, LoadedSegment] = {}
         self._recent_bytes = 0
+        self._refused = 0  # bytes of the batch that did not fit
+        self._failed_at = 0.0  # monotonic time when the disk itself failed; 0 when only a bound was reached
         self.stats = SpoolStats()
         self.settings = settings
         self.path = Path(settings.path)
@@ -272,8 +275,7 @@ class Spool:
             if self.stats.written > before:
                 os.fsync(self._directory)
                 self.stats.last_sync_seconds = time.monotonic() - started
-        self.stats.full = False
-        self.stats.blocked_since = 0.0
+        self._not_full()
 
     def _write(self, batch: NewSegment) -> Segment:
         crc = zlib.crc32(batch.compressed)
@@ -295,7 +297,7 @@ class Spool:
         except OSError as error:
             (self.path / temporary).unlink(missing_ok=True)
             reason = "the disk is full" if error.errno in _DISK_IS_FULL else f"the disk fails: {error.strerror}"
-            raise self._full(reason) from error
+            raise self._full(reason, len(batch.compressed), failed=True) from error
         self._next += 1
         return segment
 
@@ -315,7 +317,7 @@ class Spool:
         while reason := self._no_room_for(size):
             oldest = self.head(1)
             if self.settings.when_full == "block" or not oldest:
-                raise self._full(reason)
+                raise self._full(reason, size)
             self.remove(oldest[0], dropped="spool_full")
 
     def _no_room_for(self, size: int) -> str:
@@ -327,14 +329,27 @@ class Spool:
         return ""
 
     def no_room(self) -> str:
-        """Why a further batch would not be taken now; empty when it would."""
-        return self._no_room_for(0) if self.settings.when_full == "block" else ""
+        """Why a further batch would not be taken now; empty when it would, or when it is worth a try."""
+        if self.stats.full and self._failed_at:
+            return self.stats.full_reason if time.monotonic() - self._failed_at < _DISK_RETRY else ""
+        if self.settings.when_full != "block":
+            return ""
+        reason = self._no_room_for(self._refused if self.stats.full else 0)
+        if self.stats.full and not reason:
+            self._not_full()  # room was made since, by Loki or by whoever cleared the disk
+        return reason
 
-    def _full(self, reason: str) -> SpoolFull:
+    def _full(self, reason: str, size: int, *, failed: bool = False) -> SpoolFull:
+        self._refused = size
+        self._failed_at = time.monotonic() if failed else 0.0
         self.stats.full = True
         self.stats.full_reason = reason
         self.stats.blocked_since = self.stats.blocked_since or self._now()
         return SpoolFull(f"the spool is full: {reason}", hint="bring Loki back, enlarge the disk or relay.spool.max_size")
+
+    def _not_full(self) -> None:
+        self.stats.full = False
+        self.stats.blocked_since = 0.0
 
     def drop_expired(self) -> None:
         """Give up what is older than the configured age, counted."""

@@ -337,7 +337,7 @@ def _queue(parts: Parts, now: float) -> QueueStatus:
         free = space.f_bavail * space.f_frsize
     except OSError:
         free = 0
-    reason = spool.no_room()
+    reason = spool.no_room()  # looks again, so that `full` is what is so now
     return QueueStatus(
         batches=stats.segments,
         entries=stats.entries,

@@ -102,6 +102,19 @@ def test_a_missing_empty_half_written_or_old_file_is_no_error(tmp_path: Path) ->
     assert state.stale
 
 
+def test_a_file_just_rotated_away_is_still_known(tmp_path: Path) -> None:
+    path = tmp_path / "stats"
+    path.write_bytes(block(5, 20) * 20 + block(6, 30))
+    path.rename(tmp_path / "stats.1")
+    state = read_impstats(path)
+    assert state is not None
+    assert (state.backlog, state.stale) == (6, False)
+    path.write_bytes(block(9, 30))
+    state = read_impstats(path)
+    assert state is not None
+    assert (state.backlog, state.stalled) == (9, True)
+
+
 @given(st.binary(max_size=200), st.integers(0, 1000))
 def test_any_bytes_in_that_file_are_passed_over(noise: bytes, cut: int) -> None:
     parse_impstats(noise, 0)
