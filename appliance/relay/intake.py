@@ -36,7 +36,7 @@ class PushedStream(NamedTuple):
 
     labels: str
     entries: bytes
-    count: int
+    count: int  # type: ignore[assignment]  # shadows tuple.count, which nobody calls
     oldest_ns: int
     newest_ns: int
 

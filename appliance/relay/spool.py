@@ -345,7 +345,9 @@ class Spool:
         self.stats.full = True
         self.stats.full_reason = reason
         self.stats.blocked_since = self.stats.blocked_since or self._now()
-        return SpoolFull(f"the spool is full: {reason}", hint="bring Loki back, enlarge the disk or relay.spool.max_size")
+        return SpoolFull(
+            f"the spool is full: {reason}", hint="bring Loki back, enlarge the disk or relay.spool.max_size"
+        )
 
     def _not_full(self) -> None:
         self.stats.full = False
