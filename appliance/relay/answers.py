@@ -127,6 +127,8 @@ _NOT_LOKI = (
     ("not supported", "our encoding is not supported", "try the other loki.encoding"),
     ("no org id", "Loki wants a tenant", "set loki.tenant"),
 )
+_WHOLE = "couldn't parse labels"
+"""Found before anything is stored: the whole push is refused for the labels of one stream."""
 _RATE = re.compile(r"ingestion rate limit exceeded.*?\(limit: (\d+) bytes/sec\)", re.DOTALL)
 _LARGER = re.compile(r"message larger than max \(\d+ vs\. (\d+)\)")
 
@@ -203,6 +205,9 @@ def _judge_429(body: str, said: str, wait: float | None) -> Judgement:
 
 def _judge_400(status: int, body: str, said: str) -> Judgement:
     verdicts = verdicts_of(body)
+    if _WHOLE in body:
+        verdicts = tuple(verdict for verdict in verdicts if verdict.reason is Reason.LABEL_SYNTAX)
+        return Judgement(Kind.REFUSED, f"labels that Loki cannot parse ({said})", "look at the dead letters", verdicts)
     if verdicts and status == 400:
         return Judgement(
             Kind.PARTIAL,

@@ -1,10 +1,11 @@
 """Loki's limits per stream, held on our side, because a 204 hides what Loki refused.
 
-Pure: what was sent so far, and the time, are values. For each stream of a tenant it knows a token
-bucket (bytes), the newest time stamp sent, and the newest that Loki may hold, which differs while
-we do not know what was sent before we started. From these `plan` tells which parts of a push may go
-as they are; what is near a limit goes last or alone, so that Loki's answer is about it; what
-is over it waits; what Loki would refuse is mended first. The common case is one cheap pass.
+Pure: what was sent so far, and the time, are values; `now` is monotonic, in seconds. For each
+stream of a tenant it knows a token bucket (bytes), the newest time stamp sent, and the newest that
+Loki may hold, which differs while we do not know what was sent before we started. From these `plan`
+tells which parts of a push may go as they are; what is near a limit goes last or alone, so that
+Loki's answer is about it; what is over it waits; what Loki would refuse is mended first. The common
+case is one cheap pass.
 Source: Loki's per_stream_rate_limit, max_chunk_age, max_global_streams_per_user.
 """
 
@@ -42,6 +43,8 @@ class Plan:
 
     odd: list[tuple[StreamPart, Need]] = field(default_factory=list)
     new: set[str] = field(default_factory=set)
+    stopped: set[str] = field(default_factory=set)
+    """Streams with an odd part: what follows of them in this push queues behind it."""
 
 
 @dataclass(slots=True)
@@ -83,11 +86,13 @@ class StreamLimits:
 
     # ---- before a push -------------------------------------------------------------------------
 
-    def plan(self, parts: Iterable[StreamPart], now: float, held: Container[str], busy: Callable[[str], bool]) -> Plan:
+    def plan(
+        self, parts: Iterable[StreamPart], now: float, now_ns: int, held: Container[str], busy: Callable[[str], bool]
+    ) -> Plan:
         """Judge the parts of a push and charge those that go.
 
-        `held` are streams that have parts waiting already, `busy` tells whether a stream has a part
-        in a push that is not answered yet.
+        `now_ns` is the time of day in Unix nanoseconds. `held` are streams that have parts waiting
+        already, `busy` tells whether a stream has a part in a push that is not answered yet.
         """
         self._rotate(now)
         plan = Plan()
@@ -95,7 +100,6 @@ class StreamLimits:
         per_byte = 1.0 / self.rate
         near = now + self.burst * per_byte * _NEAR
         window, jump, large = self.window_ns, self.window_ns // 8, self.largest_part
-        now_ns = int(now * _SECOND)
         floor = now_ns - int(self.limits.oldest * MARGIN * _SECOND)
         ceiling = now_ns + int(self.limits.ahead * MARGIN * _SECOND)
         for part in parts:
@@ -113,6 +117,7 @@ class StreamLimits:
                     and newest <= ceiling
                     and length <= large
                     and labels not in held
+                    and labels not in plan.stopped
                 ):
                     stream.full_at = full_at
                     if newest > stream.sent_ns:
@@ -123,15 +128,16 @@ class StreamLimits:
             need = self._need(part, now, now_ns, floor, ceiling, held, busy, plan)
             if need is not None:
                 plan.odd.append((part, need))
+                plan.stopped.add(labels)
             if need is None or need is Need.LAST:
-                self.charge(part, now)
+                self.charge(part, now, now_ns)
         return plan
 
     def _need(
         self, part: StreamPart, now: float, now_ns: int, floor: int, ceiling: int,
         held: Container[str], busy: Callable[[str], bool], plan: Plan,
     ) -> Need | None:  # fmt: skip
-        if part.labels in held:
+        if part.labels in held or part.labels in plan.stopped:
             return Need.QUEUE
         if part.length > self.largest_part and part.entries > 1:
             return Need.SPLIT
@@ -180,11 +186,11 @@ class StreamLimits:
         stream = self._stream(labels)
         return stream.sent_ns if stream is not None else 0
 
-    def charge(self, part: StreamPart, now: float) -> None:
+    def charge(self, part: StreamPart, now: float, now_ns: int) -> None:
         """Note that the part is being sent."""
         stream = self._stream(part.labels)
         if stream is None:
-            newest = max(part.newest_ns, int(now * _SECOND))
+            newest = max(part.newest_ns, now_ns)
             self._young[part.labels] = stream = _Stream(now, part.newest_ns, newest)
         stream.full_at = max(stream.full_at, now) + part.length / self.rate
         stream.sent_ns = max(stream.sent_ns, part.newest_ns)

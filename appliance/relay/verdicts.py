@@ -113,6 +113,7 @@ _BEHIND = re.compile(
     rf"(?:entry timestamp is: {_STAMP}, )?oldest acceptable timestamp is: {_STAMP}'"
 )
 _TOTAL = re.compile(r"total ignored: (\d+) out of \d+ for stream: (\{.*\})", re.DOTALL)
+_REPEATED = re.compile(r"(\d+) errors like: [^;]*$")
 _OUT_OF_ORDER = "entry out of order"
 """What a Loki without unordered writes says; the same as too far behind with a window of nothing."""
 
@@ -123,9 +124,12 @@ def verdicts_of(body: str) -> tuple[Verdict, ...]:
     for pattern, make in _PATTERNS:
         for match in pattern.finditer(body):
             verdict = make(match)
+            repeated = _REPEATED.search(body, max(match.start() - 80, 0), match.start())
+            verdict = replace(verdict, ignored=int(repeated[1]) if repeated else 1)
             known = found.get((verdict.reason, verdict.stream))
             if known is not None:
-                verdict = replace(known, stamps_ns=known.stamps_ns + verdict.stamps_ns)
+                stamps = known.stamps_ns + verdict.stamps_ns
+                verdict = replace(known, stamps_ns=stamps, ignored=known.ignored + verdict.ignored)
             found[verdict.reason, verdict.stream] = verdict
     behind = _too_far_behind(body)
     if behind is not None:

@@ -1,0 +1,224 @@
+"""What one push carries: whole segments, some streams of them, or streams that were mended.
+
+Values and the making of request bodies from them. A segment is done when nothing of it is left in
+any parcel. Whole segments go as they lie on disk: raw snappy blocks can be put one after the other,
+since their back-references are relative, so that even many small segments are joined unopened.
+Source: snappy's format_description.txt.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import cramjam
+
+from appliance.relay.logproto import StreamPart, encode_json, halves, scan, select
+from appliance.relay.spool import Segment
+
+
+@dataclass(slots=True, eq=False)
+class Carriage:
+    """A segment that is being sent."""
+
+    segment: Segment
+    pieces: int = 1
+    """Pieces of it that have not been taken by Loki yet."""
+    waiting: int = 0
+    """Those of them that wait in the queue of a single stream."""
+
+
+@dataclass(slots=True, eq=False)
+class Piece:
+    """Some streams of one segment."""
+
+    carriage: Carriage
+    parts: tuple[StreamPart, ...] | None = None
+    """The streams; None before the segment was looked into."""
+    whole: bool = True
+    """The segment's bytes go as they are."""
+    body: bytes | None = None
+    """Uncompressed streams that stand in place of the segment's own: mended, or split by entries."""
+    mended: bool = False
+    charged: bool = False
+    """Counted in the stream's rate already."""
+    solo: bool = False
+    """In a push without other pieces."""
+    tries: int = 0
+    """Failures of its own: while other pushes succeeded."""
+    stored_seen: int = -1
+    """How many pushes had succeeded when this last failed."""
+
+    @property
+    def entries(self) -> int:
+        return self.carriage.segment.entries if self.parts is None else sum(part.entries for part in self.parts)
+
+    @property
+    def size(self) -> int:
+        """Uncompressed bytes."""
+        return self.carriage.segment.raw_size if self.parts is None else sum(part.length for part in self.parts)
+
+    def altered(self, body: bytes, *, mended: bool) -> "Piece":
+        """A piece of the same segment with other bytes."""
+        parts = tuple(scan(body))
+        return Piece(self.carriage, parts, whole=False, body=body, mended=mended or self.mended, solo=True)
+
+
+@dataclass(slots=True, eq=False)
+class HeldStream:
+    """The pieces of one stream that go alone, in order, at the stream's own pace."""
+
+    labels: str
+    pieces: deque[Piece] = field(default_factory=deque)
+    ready_at: float = 0.0
+    in_flight: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Parcel:
+    """One push."""
+
+    tenant: str
+    pieces: list[Piece]
+    held: HeldStream | None = None
+    """The queue whose head this is."""
+    planned: bool = False
+    fresh: bool = False
+    """Overtakes the backlog."""
+    new: set[str] = field(default_factory=set)
+    """Streams that were not sent before."""
+    tries: int = 0
+    refusals: int = 0
+    """Times that the tenant's rate stood in the way."""
+    ready_at: float = 0.0
+    _labels: frozenset[str] | None = None
+
+    @property
+    def created_ms(self) -> int:
+        return min(piece.carriage.segment.created_ms for piece in self.pieces)
+
+    @property
+    def oldest_ns(self) -> int:
+        return min(piece.carriage.segment.oldest_ns for piece in self.pieces)
+
+    @property
+    def size(self) -> int:
+        return sum(piece.size for piece in self.pieces)
+
+    @property
+    def entries(self) -> int:
+        return sum(piece.entries for piece in self.pieces)
+
+    def carries(self, labels: str) -> bool:
+        """Whether a stream is in it; True while that is not known."""
+        if self._labels is None:
+            if any(piece.parts is None for piece in self.pieces):
+                return True
+            self._labels = frozenset(part.labels for piece in self.pieces for part in piece.parts or ())
+        return labels in self._labels
+
+    def split(self) -> "list[Parcel] | None":
+        """Two parcels with half of its streams each; None if it carries but one."""
+        if len(self.pieces) > 1:
+            middle = len(self.pieces) // 2
+            groups = [self.pieces[:middle], self.pieces[middle:]]
+        else:
+            piece = self.pieces[0]
+            parts = piece.parts or ()
+            if len(parts) < 2:
+                return None
+            middle = len(parts) // 2
+            piece.carriage.pieces += 1
+            groups = [[_subset(piece, parts[:middle])], [_subset(piece, parts[middle:])]]
+        return [Parcel(self.tenant, group, planned=True, new=self.new) for group in groups]
+
+
+def _subset(piece: Piece, parts: tuple[StreamPart, ...]) -> Piece:
+    return Piece(piece.carriage, parts, whole=False, body=piece.body, mended=piece.mended)
+
+
+class Cargo:
+    """The bytes of a parcel's pieces, in memory while it is under way."""
+
+    def __init__(self) -> None:
+        self._compressed: dict[int, bytes] = {}
+        self._raw: dict[int, bytes] = {}
+
+    def put(self, carriage: Carriage, compressed: bytes) -> None:
+        self._compressed[carriage.segment.sequence] = compressed
+
+    def raw(self, piece: Piece) -> bytes:
+        """The uncompressed bytes that the offsets of the piece's parts refer to."""
+        if piece.body is not None:
+            return piece.body
+        sequence = piece.carriage.segment.sequence
+        raw = self._raw.get(sequence)
+        if raw is None:
+            raw = self._raw[sequence] = bytes(cramjam.snappy.decompress_raw(self._compressed[sequence]))
+        return raw
+
+    def block(self, piece: Piece) -> bytes:
+        """The piece as a raw snappy block."""
+        if piece.whole:
+            return self._compressed[piece.carriage.segment.sequence]
+        return compress(select(self.raw(piece), piece.parts or ()))
+
+
+def request_body(pieces: Sequence[Piece], cargo: Cargo, *, json: bool) -> bytes:
+    """The pieces as one body: a raw snappy block, or JSON."""
+    if not json:
+        return join_blocks([cargo.block(piece) for piece in pieces])
+    body = b"".join(select(cargo.raw(piece), piece.parts or ()) for piece in pieces)
+    return encode_json(body, scan(body))
+
+
+def compress(body: bytes) -> bytes:
+    """A raw snappy block."""
+    return bytes(cramjam.snappy.compress_raw(body))
+
+
+def join_blocks(blocks: Sequence[bytes]) -> bytes:
+    """One raw snappy block that holds what the blocks hold, one after the other."""
+    if len(blocks) == 1:
+        return blocks[0]
+    total, contents = 0, []
+    for block in blocks:
+        size, start = _preamble(block)
+        total += size
+        contents.append(memoryview(block)[start:])
+    return b"".join([_varint(total), *contents])
+
+
+def _preamble(block: bytes) -> tuple[int, int]:
+    """Uncompressed size, and where the elements start."""
+    size = shift = at = 0
+    while True:
+        byte = block[at]
+        size |= (byte & 0x7F) << shift
+        at += 1
+        shift += 7
+        if byte < 0x80:
+            return size, at
+
+
+def _varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def in_chunks(piece: Piece, raw: bytes, part: StreamPart, largest: int) -> Iterable[Piece]:
+    """The entries of one stream in pieces of at most `largest` bytes, as far as single entries allow."""
+    pending = [(raw, part)]
+    while pending:
+        body, one = pending.pop(0)
+        pair = halves(body, one) if one.length > largest else None
+        if pair is None:
+            yield piece.altered(select(body, [one]), mended=False)
+        else:
+            pending[:0] = [(half, scan(half)[0]) for half in pair]
+
+
+Busy = Callable[[str], bool]

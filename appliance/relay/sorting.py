@@ -1,0 +1,196 @@
+"""Which entries of a push Loki refused, by its verdicts, and what becomes of them.
+
+Pure. Loki names a few of the refused entries, or only their stream; the rest follows from the rule
+that was broken: the distributor applies it to every entry of the push alike, the ingester reports
+the last stream alone. What was not refused has been stored and must not be sent again.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from appliance.config.model import LokiLimits
+from appliance.relay.limits import StreamLimits
+from appliance.relay.logproto import Entry, StreamPart, encode_stream, entries_of
+from appliance.relay.repair import (
+    Bounds,
+    add_metadata,
+    broken,
+    label_reason,
+    mend,
+    mend_labels,
+    reduce_labels,
+)
+from appliance.relay.verdicts import DISTRIBUTOR, Reason, Verdict, names
+
+_LABELS = frozenset((Reason.LABEL_NAMES, Reason.LABEL_LENGTH, Reason.LABEL_SYNTAX))
+_SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is known when an answer is sorted out."""
+
+    limits: LokiLimits
+    now_ns: int
+    drop_order: Sequence[str]
+    newest_taken_ns: int = 0
+    """The newest time stamp that was not too new; 0 if that is not known."""
+
+
+@dataclass(slots=True)
+class Sorted:
+    """What was refused of one piece. Everything else of it was stored."""
+
+    mended: list[tuple[str, bytes]] = field(default_factory=list)
+    """Streams to send in their place: labels, and a `streams` field."""
+    paced: list[StreamPart] = field(default_factory=list)
+    """Parts to send again when their stream's rate allows."""
+    alone: list[StreamPart] = field(default_factory=list)
+    """Parts that may have been refused unseen: to send again alone."""
+    no_room: list[StreamPart] = field(default_factory=list)
+    """Parts of streams that Loki has no room for, and that have no label left to give up."""
+    dead: list[tuple[str, Entry, Reason]] = field(default_factory=list)
+    """Entries that were mended already and are refused all the same."""
+    reasons: dict[Reason, int] = field(default_factory=dict)
+    """Entries refused, by reason."""
+    reduced: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = field(default_factory=dict)
+    """Streams whose labels were reduced: the labels now, and those moved to metadata."""
+
+    @property
+    def refused(self) -> bool:
+        return bool(self.reasons or self.alone)
+
+    def count(self, reason: Reason, entries: int) -> None:
+        if entries:
+            self.reasons[reason] = self.reasons.get(reason, 0) + entries
+
+
+class Sorter:
+    """The verdicts of one answer, applied to the pieces of its push."""
+
+    def __init__(
+        self,
+        verdicts: Sequence[Verdict],
+        streams: Iterable[str],
+        new: set[str],
+        state: StreamLimits,
+        now: float,
+        rules: Rules,
+    ) -> None:
+        ours = set(streams)
+        self._rules, self._state, self._new = rules, state, new
+        self.named = {verdict: names(verdict.stream, ours) if verdict.stream else set() for verdict in verdicts}
+        self._reasons = {verdict.reason for verdict in verdicts}
+        self._distributor = [verdict for verdict in verdicts if verdict.reason in DISTRIBUTOR]
+        known = Bounds.of(rules.limits, rules.now_ns)
+        # Verdicts of the ingester take the place of the distributor's, which then can only be inferred.
+        self._broken = Bounds().narrowed(self._distributor) if self._distributor else known
+        self._mend_to = Bounds.of(rules.limits, rules.now_ns, 0.1).narrowed(self._distributor)
+        if rules.newest_taken_ns:
+            self._broken = replace(self._broken, newest_ns=rules.newest_taken_ns)
+            self._mend_to = replace(self._mend_to, newest_ns=min(self._mend_to.newest_ns, rules.newest_taken_ns))
+        self._label_names = min((v.limit for v in verdicts if v.reason is Reason.LABEL_NAMES and v.limit), default=0)
+        # What was used up of the rate of a refused stream had been too much for any other, too.
+        used = [state.used(labels, now) for v in verdicts if v.reason is Reason.STREAM_RATE for labels in self.named[v]]
+        self._too_fast = {labels for labels in ours if used and state.used(labels, now) >= min(used)}
+
+    def _of(self, reason: Reason) -> list[tuple[Verdict, set[str]]]:
+        return [(verdict, streams) for verdict, streams in self.named.items() if verdict.reason is reason]
+
+    def sort(self, body: bytes, parts: Iterable[StreamPart], *, mended: bool, stamp_ns: int) -> Sorted:
+        """Sort one piece; `stamp_ns` is for entries whose own time stamp is refused."""
+        result = Sorted()
+        for part in parts:
+            if not (self._by_stream(body, part, result, mended) or self._by_label(body, part, result, mended)):
+                self._by_entry(body, part, result, mended, stamp_ns)
+        return result
+
+    def _by_stream(self, body: bytes, part: StreamPart, result: Sorted, mended: bool) -> bool:
+        """Whether the ingester refused the part whole."""
+        if Reason.STREAM_RATE in self._reasons and part.labels in self._too_fast:
+            result.count(Reason.STREAM_RATE, part.entries)
+            result.paced.append(part)
+            return True
+        for _, named in self._of(Reason.STREAM_LIMIT):
+            if part.labels in named:
+                result.count(Reason.STREAM_LIMIT, part.entries)
+                reduced = reduce_labels(part.labels, self._rules.drop_order)
+                if reduced is None:
+                    result.no_room.append(part)
+                else:
+                    result.reduced[part.labels] = reduced
+                    result.mended.append(with_labels(body, part, *reduced))
+                return True
+            if part.labels in self._new:
+                result.alone.append(part)
+                return True
+        return False
+
+    def _by_label(self, body: bytes, part: StreamPart, result: Sorted, mended: bool) -> bool:
+        """Whether the distributor refused the part for its labels."""
+        if not self._reasons & _LABELS:
+            return False
+        reason = label_reason(part.labels, self._rules.limits, self._label_names)
+        if reason not in self._reasons:
+            named = [verdict.reason for verdict, streams in self.named.items() if part.labels in streams]
+            reason = next((name for name in named if name in _LABELS), None)
+        if reason is None:
+            return False
+        result.count(reason, part.entries)
+        labels, moved = mend_labels(part.labels, self._rules.limits, self._rules.drop_order, self._label_names)
+        if mended or labels == part.labels:
+            result.dead.extend((part.labels, entry, reason) for entry in entries_of(body, part))
+        else:
+            result.mended.append(with_labels(body, part, labels, moved))
+        return True
+
+    def _by_entry(self, body: bytes, part: StreamPart, result: Sorted, mended: bool, stamp_ns: int) -> None:
+        behind = next((v for v, named in self._of(Reason.TOO_FAR_BEHIND) if part.labels in named), None)
+        if behind is None and not self._may_break(part):
+            return
+        entries = entries_of(body, part)
+        late = _late(entries, behind) if behind is not None else set()
+        again: list[Entry] = []
+        for index, entry in enumerate(entries):
+            reason = Reason.TOO_FAR_BEHIND if index in late else broken(entry, self._broken)
+            if reason is None:
+                continue
+            result.count(reason, 1)
+            if mended:
+                result.dead.append((part.labels, entry, reason))
+            else:
+                word = str(reason) if reason is Reason.TOO_FAR_BEHIND else ""
+                again.append(mend(entry, self._mend_to, stamp_ns + len(again), word))
+        if again:
+            result.mended.append((part.labels, encode_stream(part.labels, again)))
+
+    def _may_break(self, part: StreamPart) -> bool:
+        bounds = self._broken
+        return (
+            part.oldest_ns < bounds.oldest_ns
+            or part.newest_ns > bounds.newest_ns
+            or part.length > min(bounds.line_size, bounds.metadata_size, bounds.metadata_count * 4)
+        )
+
+
+def _late(entries: Sequence[Entry], verdict: Verdict) -> set[int]:
+    """Which entries were too far behind: those listed, and the oldest, as many as were ignored."""
+    listed = set(verdict.stamps_ns)
+    found = {index for index, entry in enumerate(entries) if entry.timestamp_ns in listed}
+    # The cutoff is cut to the second; entries within that second may belong to either side.
+    edge = verdict.cutoff_ns + _SECOND
+    by_age = sorted(range(len(entries)), key=lambda index: entries[index].timestamp_ns)
+    for index in by_age:
+        if len(found) >= verdict.ignored:
+            break
+        if verdict.cutoff_ns == 0 or entries[index].timestamp_ns < edge:
+            found.add(index)
+    return found
+
+
+def with_labels(
+    body: bytes, part: StreamPart, labels: str, moved: Sequence[tuple[str, str]]
+) -> tuple[str, bytes]:  # fmt: skip
+    """The part under other labels, with those that were moved in each entry's metadata."""
+    entries = [add_metadata(entry, moved, "labels") for entry in entries_of(body, part)]
+    return labels, encode_stream(labels, entries)

@@ -1,0 +1,465 @@
+"""The sender against a Loki: every line arrives once, whatever Loki answers, within the documented bounds."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.config import model
+from appliance.config.units import Duration, Rate, Size
+from appliance.relay.dead_letter import DeadLetters
+from appliance.relay.logproto import Entry, encode_stream, scan
+from appliance.relay.parcel import compress
+from appliance.relay.sender import Sender
+from appliance.relay.spool import NewSegment, Spool
+from tests.loki_double import InProcessLoki
+
+SECOND = 10**9
+HOUR = 3600 * SECOND
+Streams = Sequence[tuple[str, Sequence[Entry]]]
+
+
+def stream(name: str) -> str:
+    return f'{{host="{name}", job="test"}}'
+
+
+def lines(prefix: str, count: int, at_ns: int | None = None, size: int = 0) -> list[Entry]:
+    start = time.time_ns() if at_ns is None else at_ns
+    return [Entry(start + number, f"{prefix} {number} ".encode().ljust(size, b"x")) for number in range(count)]
+
+
+def segment(streams: Streams, tenant: str = "") -> NewSegment:
+    body = b"".join(encode_stream(labels, entries) for labels, entries in streams)
+    parts = tuple(scan(body))
+    return NewSegment(
+        compress(body), parts, sum(part.entries for part in parts), len(body),
+        min(part.oldest_ns for part in parts), max(part.newest_ns for part in parts), tenant,
+    )  # fmt: skip
+
+
+class Bench:
+    """A spool, a sender and the Loki it sends to."""
+
+    def __init__(self, path: Path, loki: InProcessLoki, **settings: Any) -> None:
+        self.path, self.loki = path, loki
+        self.spool = Spool(model.Spool(path=str(path / "spool"), min_free=Size(0)))
+        self.settings = {"backoff": model.Backoff(min=Duration(0.02), max=Duration(0.2)), "timeout": Duration(3), **settings}
+        self.dead = DeadLetters(path / "dead", 10**6)
+        self.sender: Sender | None = None
+
+    def config(self, **settings: Any) -> model.Loki:
+        return model.Loki(**{"url": self.loki.push_url, **self.settings, **settings})
+
+    def put(self, *streams: tuple[str, Sequence[Entry]], tenant: str = "") -> None:
+        self.spool.append([segment(streams, tenant)])
+
+    def start(self) -> Sender:
+        self.sender = Sender(self.config(), self.spool, dead_letters=self.dead)
+        self.sender.start()
+        return self.sender
+
+    def stop(self) -> None:
+        if self.sender is not None:
+            self.sender.stop()
+            self.sender = None
+
+    def drained(self, timeout: float = 15.0) -> bool:
+        return eventually(lambda: not len(self.spool), timeout)
+
+    def dead_lines(self) -> list[str]:
+        return [line for path in self.dead.files() for line in path.read_text().splitlines()]
+
+
+def eventually(condition: Callable[[], bool], timeout: float = 10.0) -> bool:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+@pytest.fixture
+def double() -> Iterator[InProcessLoki]:
+    loki = InProcessLoki()
+    yield loki
+    loki.close()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, double: InProcessLoki) -> Iterator[Callable[..., Bench]]:
+    made: list[Bench] = []
+
+    def make(**settings: Any) -> Bench:
+        made.append(Bench(tmp_path / f"bench{len(made)}", double, **settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+MakeBench = Callable[..., Bench]
+
+
+@pytest.mark.parametrize("encoding", ["protobuf", "json"])
+def test_what_is_in_the_spool_is_stored_once_and_leaves_the_spool(bench: MakeBench, encoding: str) -> None:
+    b = bench(encoding=encoding)
+    for number in range(20):
+        b.put(*[(stream(f"h{host}"), lines(f"{number}", 10)) for host in range(5)])
+    b.start()
+    assert b.drained()
+    assert b.loki.count() == 1000
+    assert b.loki.duplicates() == 0
+    assert b.sender is not None and b.sender.stats.pushed_entries == 1000
+    assert b.loki.stats()["formats"].keys() == {encoding}
+
+
+def test_new_segments_are_sent_as_they_come(bench: MakeBench) -> None:
+    b = bench()
+    b.start()
+    for number in range(5):
+        b.put((stream("h"), lines(f"{number}", 1)))
+        assert eventually(lambda number=number: b.loki.count() == number + 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("fault", "details"),
+    [
+        ("refuse", {}),
+        ("hang", {}),
+        ("reset", {}),
+        ("garbage", {}),
+        ("cut", {}),
+        ("status", {"status": 500}),
+        ("status", {"status": 503, "headers": {"Retry-After": "1"}}),
+        ("status", {"status": 429, "headers": {"Retry-After": "1"}}),
+        ("status", {"status": 401}),
+        ("status", {"status": 404}),
+        ("status", {"status": 260}),
+        ("status", {"status": 302, "headers": {"Location": "http://127.0.0.1:1/"}}),
+        ("status", {"status": 400, "body": "no idea"}),
+        ("status", {"status": 200, "body": "<html>Welcome</html>"}),
+    ],
+)
+def test_nothing_is_lost_while_loki_fails_and_all_arrives_once_after(
+    bench: MakeBench, fault: str, details: dict[str, Any]
+) -> None:
+    b = bench(timeout=Duration(1))
+    b.loki.fault(fault, **details)
+    for number in range(3):
+        b.put(*[(stream(f"h{host}"), lines(f"{number}", 4)) for host in range(3)])
+    sender = b.start()
+    time.sleep(1.3)
+    assert b.loki.count() == 0
+    assert len(b.spool) == 3
+    assert sender.stats.last_error is not None and sender.stats.last_error.remedy
+    assert sender.stats.state in ("waiting", "held")
+    b.loki.clear()
+    sender.reload(b.config())
+    assert b.drained(20)
+    assert b.loki.count() == 36
+    assert b.loki.duplicates() == 0
+    assert eventually(lambda: sender.stats.state == "ok")
+
+
+def test_stop_takes_less_than_two_seconds_while_loki_hangs_and_loses_nothing(bench: MakeBench) -> None:
+    b = bench(timeout=Duration(30))
+    b.loki.fault("hang")
+    b.put((stream("h"), lines("a", 10)))
+    sender = b.start()
+    assert eventually(lambda: sender.stats.in_flight == 1)
+    started = time.monotonic()
+    b.stop()
+    assert time.monotonic() - started < 2.1
+    assert len(b.spool) == 1
+
+
+def test_too_old_and_too_new_entries_are_mended_before_loki_sees_them(bench: MakeBench) -> None:
+    b = bench()
+    now = time.time_ns()
+    old, ahead = now - 8 * 24 * HOUR, now + HOUR
+    b.put((stream("h"), [Entry(old, b"old"), Entry(now, b"good"), Entry(ahead, b"ahead")]))
+    sender = b.start()
+    assert b.drained()
+    found = {line: (ns, metadata) for _, ns, line, metadata in b.loki.entries()}
+    assert found.keys() == {"old", "good", "ahead"}
+    assert found["good"] == (now, {})
+    for line, original in (("old", old), ("ahead", ahead)):
+        assert abs(found[line][0] - now) < 60 * SECOND
+        assert found[line][1]["original_timestamp"].startswith(time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(original // SECOND)))
+        assert found[line][1]["repaired"] in ("too_old", "too_new")
+    assert sender.stats.repaired == {"too_old": 1, "too_new": 1}
+    assert sender.stats.status_codes == {"204": len(found) and sender.stats.pushes}
+
+
+def test_entries_that_only_loki_finds_too_old_or_too_new_are_mended_once(bench: MakeBench) -> None:
+    b = bench()
+    b.loki.set_limits(max_age=3000, max_ahead=30)
+    now = time.time_ns()
+    b.put(
+        (stream("a"), [Entry(now, b"good a"), Entry(now - HOUR * 8 // 10 - 300 * SECOND, b"old 1")]),
+        (stream("b"), [Entry(now + 100 * SECOND, b"new 1"), Entry(now + 200 * SECOND, b"new 2"), Entry(now, b"good b")]),
+    )
+    sender = b.start()
+    assert b.drained()
+    assert sorted(line.decode() for line in b.loki.lines()) == ["good a", "good b", "new 1", "new 2", "old 1"]
+    assert b.dead_lines() == []
+    assert sender.stats.rejected == {"too_old": 1, "too_new": 2}
+
+
+def test_a_line_too_long_is_cut_at_a_character_and_marked(bench: MakeBench) -> None:
+    b = bench()
+    long = "é" * 200_000
+    b.put((stream("h"), [Entry(time.time_ns(), b"short"), Entry(time.time_ns() + 1, long.encode())]))
+    b.start()
+    assert b.drained()
+    entries = {line[:5]: (line, metadata) for _, _, line, metadata in b.loki.entries()}
+    assert b.loki.count() == 2
+    line, metadata = entries["é" * 5]
+    assert metadata["repaired"] == "cut"
+    assert line.endswith("…[cut]") and len(line.encode()) <= 256 * 1024
+    assert line.removesuffix("…[cut]") == "é" * len(line.removesuffix("…[cut]"))
+
+
+def test_metadata_too_large_or_too_many_are_cut_down(bench: MakeBench) -> None:
+    b = bench()
+    now = time.time_ns()
+    many = tuple((f"name{number}", "v") for number in range(200))
+    b.put((stream("h"), [
+        Entry(now, b"large", (("small", "kept"), ("large", "x" * 70_000))),
+        Entry(now + 1, b"many", many),
+        Entry(now + 2, b"good", (("a", "b"),)),
+    ]))  # fmt: skip
+    b.start()
+    assert b.drained()
+    found = {line: metadata for _, _, line, metadata in b.loki.entries()}
+    assert found["large"] == {"small": "kept", "repaired": "metadata"}
+    assert len(found["many"]) <= 128 and found["many"]["repaired"] == "metadata"
+    assert found["good"] == {"a": "b"}
+
+
+def test_labels_too_many_or_too_long_move_to_metadata(bench: MakeBench) -> None:
+    b = bench()
+    many = "{" + ", ".join(f'l{number:02}="v"' for number in range(20)) + "}"
+    long = '{host="h", path="' + "x" * 3000 + '"}'
+    b.put((many, lines("many", 3)), (long, lines("long", 3)), (stream("h"), lines("good", 3)))
+    b.start()
+    assert b.drained()
+    assert b.loki.count() == 9
+    for labels, _, line, metadata in b.loki.entries():
+        if line.startswith("many"):
+            assert len(labels | metadata) - 1 == 20
+        if line.startswith("long"):
+            assert labels == {"host": "h"} and metadata["path"] == "x" * 3000
+    assert b.dead_lines() == []
+
+
+def test_labels_that_loki_cannot_parse_cost_no_other_stream(bench: MakeBench) -> None:
+    b = bench()
+    b.put((stream("a"), lines("a", 5)), ('{bad-name="x"}', lines("bad", 5)), (stream("b"), lines("b", 5)))
+    b.start()
+    assert b.drained()
+    assert b.loki.count() == 15
+    assert b.loki.duplicates() == 0
+    assert {metadata.get("labels") for _, _, line, metadata in b.loki.entries() if line.startswith("bad")} == {'{bad-name="x"}'}
+
+
+def test_entries_too_far_behind_are_not_lost_under_a_204(bench: MakeBench) -> None:
+    b = bench()
+    now = time.time_ns()
+    b.put((stream("h"), lines("now", 5, now)))
+    sender = b.start()
+    assert b.drained()
+    b.put((stream("h"), lines("late", 5, now - 2 * HOUR)), (stream("other"), lines("other", 5, now)))
+    b.put((stream("h"), lines("edge", 5, now - 57 * 60 * SECOND)))
+    assert b.drained()
+    assert b.loki.count() == 20
+    late = [metadata for _, _, line, metadata in b.loki.entries() if line.startswith("late")]
+    assert all(metadata["repaired"] == "too_far_behind" for metadata in late)
+    assert all(not metadata for _, _, line, metadata in b.loki.entries() if line.startswith("edge"))
+    assert sender.stats.repaired == {"too_far_behind": 5}
+    assert sum(b.loki.stats()["hidden"].values()) == 0
+
+
+def test_after_a_restart_a_backlog_of_unknown_streams_is_asked_about_stream_by_stream(bench: MakeBench) -> None:
+    b = bench()
+    now = time.time_ns()
+    b.put(*[(stream(f"h{host}"), lines("now", 1, now)) for host in range(0, 10, 2)])
+    b.start()
+    assert b.drained()
+    b.stop()
+    b.put(*[(stream(f"h{host}"), lines("late", 4, now - 2 * HOUR)) for host in range(10)])
+    b.start()
+    assert b.drained()
+    assert b.loki.count() == 5 + 40
+    assert b.loki.duplicates() == 0
+    assert sum(b.loki.stats()["hidden"].values()) == 0
+    for labels, _, line, metadata in b.loki.entries():
+        known = int(labels["host"][1:]) % 2 == 0
+        assert bool(metadata) == (known and line.startswith("late"))
+
+
+def test_a_stream_over_its_rate_is_paced_while_the_others_go_on(bench: MakeBench) -> None:
+    limits = model.LokiLimits(stream_rate=Rate(1_000_000), stream_burst=Size(1_000_000))
+    b = bench(limits=limits)
+    b.loki.set_limits(per_stream_rate=1_000_000, per_stream_burst=1_000_000)
+    for number in range(10):
+        b.put((stream("hot"), lines(f"hot {number}", 400, size=1000)), (stream("calm"), lines(f"calm {number}", 10)))
+    b.start()
+    started = time.monotonic()
+    assert eventually(lambda: b.loki.count('{host="calm"}') == 100, 2)
+    assert b.drained(20)
+    assert time.monotonic() - started > 2
+    assert b.loki.count('{host="hot"}') == 4000
+    assert b.loki.duplicates() == 0
+    assert sum(b.loki.stats()["refused"].values()) == 0
+
+
+def test_a_lower_rate_than_configured_is_learnt_and_nothing_is_lost_or_doubled(bench: MakeBench) -> None:
+    b = bench()
+    b.loki.set_limits(per_stream_rate=1_000_000, per_stream_burst=1_000_000)
+    for number in range(6):
+        b.put((stream("hot"), lines(f"hot {number}", 300, size=1000)))
+        b.put((stream("calm"), lines(f"calm {number}", 10)))
+    sender = b.start()
+    assert b.drained(30)
+    assert b.loki.count() == 1860
+    assert b.loki.duplicates() == 0
+    assert sender.stats.rate_limited["stream"] >= 1
+
+
+def test_the_tenants_rate_slows_everything_down_and_loses_nothing(bench: MakeBench) -> None:
+    b = bench()
+    b.loki.set_limits(ingestion_rate=1_000_000, ingestion_burst=1_000_000)
+    for number in range(10):
+        b.put(*[(stream(f"h{host}"), lines(f"{number}", 30, size=1000)) for host in range(10)])
+    sender = b.start()
+    assert b.drained(30)
+    assert b.loki.count() == 3000
+    assert b.loki.duplicates() == 0
+    assert sender.stats.rate_limited["tenant"] >= 1
+    assert sender.stats.rate_limited["tenant"] < 15
+
+
+def test_streams_that_loki_has_no_room_for_go_under_fewer_labels(bench: MakeBench) -> None:
+    b = bench()
+    b.loki.set_limits(max_streams=20)
+    for number in range(3):
+        b.put(*[
+            (f'{{application="a{app}", host="h{app % 10}", job="test"}}', lines(f"{app} {number}", 2)) for app in range(60)
+        ])  # fmt: skip
+    sender = b.start()
+    assert b.drained(30) or True
+    assert eventually(lambda: len(set(b.loki.lines())) == 360, 5), b.loki.count()
+    assert sender.stats.rate_limited["streams"] >= 1
+    assert sender.stats.mutated["streams"] > 0
+    assert b.dead_lines() == []
+    # What the first pushes may have stored unseen is the bound: the new streams of pushes in flight.
+    assert b.loki.duplicates() <= 60 * 2 * 4
+
+
+@pytest.mark.parametrize("size", [4 * 2**20, 500_000])
+def test_a_push_larger_than_loki_takes_is_split(bench: MakeBench, size: int) -> None:
+    b = bench()
+    b.loki.set_limits(max_message=size)
+    b.put(*[(stream(f"h{host}"), lines("big", 1500, size=1000)) for host in range(4)])
+    b.start()
+    assert b.drained(20)
+    assert b.loki.count() == 6000
+    assert b.loki.duplicates() == 0
+
+
+def test_a_proxys_limit_on_bodies_is_learnt(bench: MakeBench) -> None:
+    b = bench()
+    b.put(*[(stream(f"h{host}"), lines("big", 100, size=1000)) for host in range(8)])
+    b.loki.fault("status", times=3, status=413, body="<html>413 Request Entity Too Large</html>")
+    b.start()
+    assert b.drained(20)
+    assert b.loki.count() == 800
+    assert b.loki.duplicates() == 0
+
+
+def test_many_small_segments_share_pushes(bench: MakeBench) -> None:
+    b = bench()
+    now = time.time_ns()
+    for number in range(0, 1000, 50):
+        b.spool.append([segment([(stream("h"), lines(f"{number + i}", 1, now + i))]) for i in range(50)])
+    b.start()
+    assert b.drained()
+    assert b.loki.count() == 1000
+    assert b.loki.front.pushes < 20
+
+
+def test_a_reload_changes_credentials_without_losing_what_waits(bench: MakeBench, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("old\n")
+    b = bench(bearer_token_file=str(token), tenant="t1", headers={"X-Team": "net", "User-Agent": "forged"})
+    b.loki.front.access.bearer = "new"
+    b.put((stream("h"), lines("a", 10)))
+    sender = b.start()
+    assert eventually(lambda: sender.stats.state == "held")
+    assert sender.stats.last_error is not None and "401" in sender.stats.last_error.cause
+    assert "old" not in repr(sender.stats.last_error)
+    token.write_text("new\n")
+    assert b.drained(3)
+    assert b.loki.count() == 10
+    headers = b.loki.front.last_headers
+    assert headers["x-scope-orgid"] == "t1" and headers["x-team"] == "net" and "forwarder" in headers["user-agent"]
+
+
+def test_a_backlog_goes_oldest_first_and_does_not_put_itself_out_of_lokis_window(bench: MakeBench) -> None:
+    b = bench()
+    now = time.time_ns()
+    for age in range(180, 0, -1):  # three hours, a segment a minute
+        b.put((stream("h"), lines(f"{age}", 20, now - age * 60 * SECOND)))
+    sender = b.start()
+    for number in range(20):
+        b.put((stream("h"), lines(f"fresh {number}", 5)))
+        time.sleep(0.02)
+    assert b.drained()
+    assert b.loki.count() == 180 * 20 + 100
+    assert b.loki.duplicates() == 0
+    assert sender.stats.repaired == {} and sum(b.loki.stats()["hidden"].values()) == 0
+
+
+def test_a_segment_that_cannot_be_read_does_not_stop_the_others(bench: MakeBench) -> None:
+    b = bench()
+    b.put((stream("a"), lines("a", 3)))
+    b.put((stream("b"), lines("b", 3)))
+    b.put((stream("c"), lines("c", 3)))
+    broken = b.spool.segments()[1]
+    path = b.spool.path / broken.name
+    path.write_bytes(b"\0" * broken.size)
+    b.spool.close()
+    b.spool = Spool(b.spool.settings)
+    b.start()
+    assert b.drained()
+    assert b.loki.count() == 6
+    assert b.spool.stats.set_aside == 1
+
+
+def test_an_entry_refused_for_no_known_reason_becomes_a_dead_letter_and_only_that(bench: MakeBench) -> None:
+    b = bench()
+    handle = b.loki.double.handle
+
+    def refuse(request: Any) -> Any:
+        from tests.loki_double import proto
+        from tests.loki_double.front import Response
+
+        if b"poison" in proto.uncompress(request.body):
+            return Response(400, b"the cat is on the keyboard\n")
+        return handle(request)
+
+    b.loki.double.handle = refuse  # type: ignore[method-assign]
+    b.put(*[(stream(f"h{host}"), lines("good", 50)) for host in range(4)])
+    b.put((stream("h1"), [*lines("good", 20), Entry(time.time_ns(), b"poison"), *lines("more", 20)]), (stream("h2"), lines("x", 5)))
+    b.put((stream("h3"), lines("after", 10)))
+    sender = b.start()
+    assert b.drained(20)
+    assert b.loki.count() == 200 + 45 + 10
+    assert b.loki.duplicates() == 0
+    assert len(b.dead_lines()) == 1 and "poison" in b.dead_lines()[0] and "keyboard" in b.dead_lines()[0]
+    assert sender.stats.dead_lettered == {"refused": 1}
