@@ -7,6 +7,7 @@ Source: rsyslog 8.2302 impstats, core.queue, core.action, imudp, imtcp.
 """
 
 import os
+import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,9 +33,9 @@ class Rsyslog:
     full_events: int = 0
     failed: int = 0
     suspended: int = 0
-    stalled: bool = False  # there is a backlog, and nothing left it in the last interval
-    submitted: dict[str, int] = field(default_factory=dict)  # messages, by input module
-    disallowed: dict[str, int] = field(default_factory=dict)  # refused by allowed-sender rules, by input module
+    stalled: bool = False  # some queue has a backlog, and nothing left it in the last interval
+    submitted: dict[str, int] = field(default_factory=dict)  # messages, by input
+    disallowed: dict[str, int] = field(default_factory=dict)  # refused by allowed-sender rules, by input
 
     @property
     def discarded(self) -> int:
@@ -86,48 +87,62 @@ def parse_impstats(text: bytes, age: float) -> Rsyslog | None:
         latest[key] = block
     if not latest:
         return None
-    queues = {key: block for key, block in latest.items() if key[0] == "core.queue"}
+    queues = _queues(latest)
+    blocks = [block for (origin, _), block in latest.items() if origin == "core.queue"]
     actions = [block for (origin, _), block in latest.items() if origin == "core.action"]
     submitted: dict[str, int] = {}
     disallowed: dict[str, int] = {}
-    for (origin, _), block in latest.items():
+    for (origin, name), block in latest.items():
+        input = _input(origin, name)
         if "submitted" in block:
-            submitted[origin] = submitted.get(origin, 0) + _number(block, "submitted")
+            submitted[input] = submitted.get(input, 0) + _number(block, "submitted")
         if "disallowed" in block:
-            disallowed[origin] = disallowed.get(origin, 0) + _number(block, "disallowed")
-    backlog = sum(_number(block, "size") for block in queues.values())
+            disallowed[input] = disallowed.get(input, 0) + _number(block, "disallowed")
     return Rsyslog(
         age=age,
-        backlog=backlog,
-        largest_backlog=max((_number(block, "maxqsize") for block in queues.values()), default=0),
-        enqueued=_enqueued(queues),
-        discarded_full=sum(_number(block, "discarded.full") for block in queues.values()),
-        discarded_not_full=sum(_number(block, "discarded.nf") for block in queues.values()),
-        full_events=sum(_number(block, "full") for block in queues.values()),
+        backlog=sum(size for size, _ in queues.values()),
+        largest_backlog=max((_number(block, "maxqsize") for block in blocks), default=0),
+        enqueued=max((enqueued for _, enqueued in queues.values()), default=0),
+        discarded_full=sum(_number(block, "discarded.full") for block in blocks),
+        discarded_not_full=sum(_number(block, "discarded.nf") for block in blocks),
+        full_events=sum(_number(block, "full") for block in blocks),
         failed=sum(_number(block, "failed") for block in actions),
         suspended=sum(_number(block, "suspended") for block in actions),
-        stalled=_stalled(queues, previous, backlog),
+        stalled=_stalled(queues, _queues(previous)),
         submitted=submitted,
         disallowed=disallowed,
     )
 
 
-def _enqueued(queues: dict[tuple[str, str], dict[str, object]]) -> int:
-    """What came in from outside: the disk part of a queue (`name[DA]`) is filled by the queue itself."""
-    return max((_number(block, "enqueued") for (_, name), block in queues.items() if "[DA]" not in name), default=0)
+def _queues(blocks: dict[tuple[str, str], dict[str, object]]) -> dict[str, tuple[int, int]]:
+    """Size and arrivals of each queue; its part on disk (`name[DA]`), which it fills itself, counts as size."""
+    found: dict[str, tuple[int, int]] = {}
+    for (origin, name), block in blocks.items():
+        if origin == "core.queue":
+            size, enqueued = found.get(name.removesuffix("[DA]"), (0, 0))
+            arrivals = 0 if name.endswith("[DA]") else _number(block, "enqueued")
+            found[name.removesuffix("[DA]")] = (size + _number(block, "size"), enqueued + arrivals)
+    return found
 
 
-def _stalled(
-    queues: dict[tuple[str, str], dict[str, object]], previous: dict[tuple[str, str], dict[str, object]], backlog: int
-) -> bool:
-    before = {key: previous[key] for key in queues if key in previous}
-    if not backlog or len(before) != len(queues):
-        return False
-    # omrelp retries inside the action, so "suspended" stays 0 while the relay is away: compare what came
-    # with what stayed.
-    came = _enqueued(queues) - _enqueued(before)
-    stayed = backlog - sum(_number(block, "size") for block in before.values())
-    return came >= 0 and came - stayed <= 0
+def _stalled(queues: dict[str, tuple[int, int]], before: dict[str, tuple[int, int]]) -> bool:
+    """Whether some queue is not empty and nothing left it between two blocks.
+
+    omrelp retries inside the action, so "suspended" stays 0 while the relay is away: what came is
+    compared with what stayed.
+    """
+    for name, (size, enqueued) in queues.items():
+        if size and name in before:
+            came, stayed = enqueued - before[name][1], size - before[name][0]
+            if 0 <= came <= stayed:
+                return True
+    return False
+
+
+def _input(origin: str, name: str) -> str:
+    """The input's name where it has one: imtcp calls its counter `tls(6514)` after the input `tls`."""
+    own = re.match(r"[a-z_]+(?=[(\[])", name)
+    return own[0] if own else origin
 
 
 def _number(block: dict[str, object], name: str) -> int:

@@ -174,7 +174,7 @@ class Metrics:
         yield _gauge("rsyslog_stalled", "1 while messages wait in rsyslog and none leaves.", float(rsyslog.stalled))
         yield _counter("rsyslog_suspended", "Times an action of rsyslog was suspended.", rsyslog.suspended)
         yield _counter("rsyslog_failed_messages", "Messages an action of rsyslog failed for.", rsyslog.failed)
-        yield _counter("rsyslog_input_messages", "Messages rsyslog took, by module.", _by("module", rsyslog.submitted))
+        yield _counter("rsyslog_input_messages", "Messages rsyslog took, by input.", _by("input", rsyslog.submitted))
 
     # ---- Promtail's ------------------------------------------------------------------------------
 

@@ -67,8 +67,8 @@ def test_the_newest_block_of_impstats_is_told() -> None:
     assert (state.backlog, state.largest_backlog, state.enqueued) == (35, 90, 20)
     assert (state.discarded, state.discarded_not_full, state.full_events) == (6, 3, 5)
     assert (state.failed, state.suspended) == (1, 2)
-    assert state.submitted == {"imudp": 6, "imtcp": 4}
-    assert state.disallowed == {"imudp": 3}
+    assert state.submitted == {"udp": 6, "tcp": 4}
+    assert state.disallowed == {"udp": 3}
     assert not state.stale
 
 
