@@ -181,7 +181,7 @@ command_run() {
     fi
     [ "${1-}" != "--no-kvm" ] || shift
     need_packages "virtual machines" "${PACKAGES_VM[@]}" qemu-utils
-    disk=$(find dist -maxdepth 1 -name 'forwarder-*.qcow2' -printf '%T@ %p\n' 2>/dev/null | sort -n | tail -n 1 | cut -d ' ' -f 2-)
+    disk=$(find dist -maxdepth 1 -name 'forwarder-*.qcow2' -printf '%T@ %p\n' 2>/dev/null | sort -n | tail -n 1 | cut -d ' ' -f 2-) || true
     [ -n "$disk" ] || die "nothing is built yet" "run ./build.sh first"
     mkdir -p build/run
     # What the machine writes goes into an overlay; a newer build begins with a new one.
@@ -204,7 +204,7 @@ command_clean() {
     grep -oP 'sources = \["\K[^"]+' pyproject.toml | while read -r source; do
         rm -f "${source%.py}.c" "${source%.py}.html"
     done
-    find appliance image tui tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+    find appliance image tui tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 }
 
 command=${1-build}

@@ -332,19 +332,8 @@ def test_what_is_as_by_default_is_not_written() -> None:
 # ---- properties -----------------------------------------------------------------------------
 
 KEYS = st.sampled_from(
-    ["loki", "labels", "relay", "listeners", "system", "access", "url", "tls", "static", "listen", "relp", "time"]
-    + [
-        "senders",
-        "address",
-        "relabel_configs",
-        "regex",
-        "source_labels",
-        "spool",
-        "max_size",
-        "udp",
-        "headers",
-        "limits",
-    ]
+    "loki labels relay listeners system access url tls static listen relp time senders address "
+    "relabel_configs regex source_labels spool max_size udp headers limits".split()
 )
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12)
 TREES = st.recursive(
