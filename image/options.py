@@ -14,7 +14,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from appliance.errors import UsageError
+from image.artefacts import Choices
 from image.mirror import Mirrors, beside, own_mirrors, read_sources
+from image.ova import Settings
 
 RELEASE = "bookworm"
 # BIOS boot 2 MiB + ESP 64 MiB + root 4 GiB + tables, and at least 1 GiB of data.
@@ -55,6 +57,7 @@ class BuildOptions:
     cache: Path
     binary: Path | None
     keep_raw: bool
+    choices: Choices
 
 
 def parser() -> argparse.ArgumentParser:
@@ -75,6 +78,10 @@ def parser() -> argparse.ArgumentParser:
     add("--keyboard", default="us", metavar="LAYOUT[:VARIANT]", help="keyboard of the console, such as fr or de:nodeadkeys")
     add("--config", default="", metavar="FILE", help="appliance.yaml to bake in: the machine then forwards from first boot")
     add("--ssh-key", action="append", default=[], metavar="KEY|FILE", help="public key of the account `admin`; switches SSH on")
+    add("--firmware", default="bios", choices=("bios", "uefi"), help="what the machine in the XVA starts by")
+    add("--cpus", type=int, default=2, metavar="N", help="processors of the machine in the XVA")
+    add("--memory", type=int, default=2048, metavar="MIB", help="its memory in MiB")
+    add("--compress", default="none", choices=("none", "zstd"), help="compression of the XVA as a whole")
     add("--output", default="dist", metavar="DIR", help="where the results go")
     add("--work", default="build", metavar="DIR", help="where the build works and logs")
     add("--cache", default=".cache", metavar="DIR", help="packages kept between builds")
@@ -104,6 +111,11 @@ def judge(arguments: argparse.Namespace, *, etc_apt: Path = Path("/etc/apt")) ->
     binary = Path(arguments.binary).absolute() if arguments.binary else None
     if binary is not None and not os.access(binary / "appliance", os.X_OK):
         problems.append(f"--binary {arguments.binary!r}: holds no program named appliance")
+    machine = Settings()
+    try:
+        machine = Settings(cpus=arguments.cpus, memory=arguments.memory * 2**20, firmware=arguments.firmware)
+    except UsageError as error:
+        problems.append(error.message)
     if problems:
         raise UsageError(
             "this build cannot be started: " + "; ".join(problems),
@@ -129,6 +141,7 @@ def judge(arguments: argparse.Namespace, *, etc_apt: Path = Path("/etc/apt")) ->
         cache=Path(arguments.cache).absolute(),
         binary=binary,
         keep_raw=arguments.keep_raw,
+        choices=Choices(machine, arguments.compress),
     )
 
 

@@ -1,0 +1,1 @@
+"""What the VM tells a Xen host about itself."""
