@@ -5,6 +5,7 @@ what is counted. Never 429: a forwarder that can store has no reason to, and one
 Source: loki/pkg/distributor/http.go, grafana/dskit tenant/tenant.go.
 """
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,7 +22,9 @@ from appliance.relay.spool import SpoolFull
 _TENANT_CHARACTERS = re.compile(r"[a-zA-Z0-9!\-_.*'()]*")
 _TENANT_LONGEST = 150
 _RETRY_FULL = "10"  # seconds
-_WAITING = 64 * 2**20  # bytes of decoded pushes that may wait for the disk at the same time
+_AT_ONCE = 4 * 2**20  # bytes of decoded pushes on their way to the disk at which the next one waits its turn
+_TURN = 20.0  # seconds to wait for one's turn
+_BODIES = 32 * 2**20  # bytes of bodies held at the same time, or two of the longest
 
 
 class Intake(Protocol):
@@ -62,7 +65,8 @@ class PushApi:
         self._intake = intake
         self._sources = sources
         self._not_ready = not_ready
-        self._waiting = 0
+        self._at_once = 0
+        self._turn = asyncio.Condition()
         self._limit = 0
         self.stats = PushStats()
         self._settings = relay
@@ -95,32 +99,46 @@ class PushApi:
             "/loki/api/v1/push": {"POST": Route(self._push, self._limit)},
             "/ready": {"GET": Route(self._ready)},
         }
-        limits = HttpLimits(connections=relay.connections.max, idle_timeout=float(relay.connections.idle_timeout))
+        limits = HttpLimits(
+            connections=relay.connections.max,
+            idle_timeout=float(relay.connections.idle_timeout),
+            buffered_bodies=max(_BODIES, 2 * self._limit),
+        )
         return routes, limits
 
     async def _push(self, request: Request) -> Response:
         headers = request.headers
         try:
             tenant = check_tenant(headers.get("x-scope-orgid", ""))
+            # Before decoding: what waits here is only as large as it came.
+            await self._wait_turn()
             streams = decode_push(
                 request.body, headers.get("content-type", ""), headers.get("content-encoding", ""), self._limit
             )
         except PushRefused as refused:
             return self._refuse(refused.status, refused.text, refused.reason)
+        except TimeoutError:
+            return self._refuse(503, "the disk is slow: too many pushes at once", "busy", Retry_After="1")
         size = sum(len(stream.entries) for stream in streams)
-        if self._waiting and self._waiting + size > _WAITING:
-            return self._refuse(503, "too many pushes at once", "busy", Retry_After="1")
-        self._waiting += size
+        self._at_once += size
         try:
             if streams:
                 await self._intake.push(tenant, streams)
         except SpoolFull as full:
             return self._refuse(503, full.message, "spool_full", Retry_After=_RETRY_FULL)
         finally:
-            self._waiting -= size
+            self._at_once -= size
+            async with self._turn:
+                self._turn.notify_all()
         self.stats.accepted += 1
         self._sources.record(request.peer, "push", sum(stream.count for stream in streams))
         return Response(204)
+
+    async def _wait_turn(self) -> None:
+        if self._at_once < _AT_ONCE:
+            return
+        async with asyncio.timeout(_TURN), self._turn:
+            await self._turn.wait_for(lambda: self._at_once < _AT_ONCE)
 
     async def _ready(self, request: Request) -> Response:
         reason = self._not_ready()

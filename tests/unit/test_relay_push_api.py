@@ -32,11 +32,14 @@ class Recorder:
         self.durable = asyncio.Event()
         self.durable.set()
         self.full = False
+        self.waiting = 0
 
     async def push(self, tenant: str, streams: list[PushedStream]) -> None:
         if self.full:
             raise SpoolFull("the spool is full: it holds 5 bytes of at most 5")
+        self.waiting += 1
         await self.durable.wait()
+        self.waiting -= 1
         self.pushed.append((tenant, streams))
 
 
@@ -165,6 +168,25 @@ def test_bodies_over_the_limit_are_413_packed_or_unpacked_and_the_limit_can_be_r
         assert (await relay.post(gzip.compress(b" " * 50_000 + PUSH), JSON, "Content-Encoding: gzip"))[0] == 204
 
     run(scenario, max_push=Size(1000))
+
+
+def test_many_large_pushes_take_turns_and_all_are_taken() -> None:
+    line = "x" * 900_000
+    body = json.dumps({"streams": [{"stream": {"a": "b"}, "values": [["1", line], ["2", line]]}]}).encode()
+
+    async def scenario(relay: Relay) -> None:
+        relay.intake.durable.clear()
+        answers = [asyncio.create_task(relay.post(body, JSON)) for _ in range(12)]
+        for _ in range(40):
+            await asyncio.sleep(0.05)
+            if relay.intake.waiting == 3:
+                break
+        await asyncio.sleep(0.2)
+        assert relay.intake.waiting == 3  # three of 1.8 MB pass 4 MiB; the others wait, not yet decoded
+        relay.intake.durable.set()
+        assert [(await answer)[0] for answer in answers] == [204] * 12
+
+    run(scenario)
 
 
 def test_ready_says_why_not() -> None:
