@@ -6,6 +6,7 @@ build on it.
 """
 
 import contextlib
+import errno
 import os
 import shutil
 import socket
@@ -13,6 +14,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -28,6 +30,7 @@ _PUSH_PATH = "/loki/api/v1/push"
 _CONNECT_TIMEOUT = 10.0
 _EXPIRES_SOON = 30 * 86400
 _NO_STREAMS = 422
+_IN_USE = os.strerror(errno.EADDRINUSE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +47,14 @@ def check_relay(config: Config) -> Iterator[Finding]:
     """Yield the findings, in the order in which things depend on each other."""
     yield from check_secrets(config)
     yield check_spool(config.relay.spool)
+    running = config.relay.listen.http is not None and relay_answers(config.relay.listen.http)
     for name in ("relp", "syslog_tcp", "push", "http"):
         endpoint = getattr(config.relay.listen, name)
         if endpoint is not None:
-            yield check_port(f"relay.listen.{name}", endpoint)
+            finding = check_port(f"relay.listen.{name}", endpoint)
+            if running and finding.ok is False and _IN_USE in finding.detail:
+                finding = Finding(finding.step, True, f"{endpoint} is in use, and a relay is running")
+            yield finding
     yield from check_loki(config.loki)
 
 
@@ -89,6 +96,20 @@ def check_spool(spool: Spool) -> Finding:
     return Finding(step, True, f"{path} can be written, {_human(free)} free")
 
 
+def relay_answers(http: Endpoint) -> bool:
+    """Tell whether a relay is running with its HTTP listener there."""
+    host = http.host if http.host not in ("", "0.0.0.0", "::") else "127.0.0.1"
+    connection = HTTPConnection(host, http.port, timeout=2)
+    try:
+        connection.request("GET", "/status")
+        answer = connection.getresponse()
+        return answer.status == 200 and b'"inputs"' in answer.read(1 << 20)
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
 def check_port(step: str, endpoint: Endpoint) -> Finding:
     """Tell whether an address could be listened on now."""
     try:
@@ -107,7 +128,7 @@ def check_port(step: str, endpoint: Endpoint) -> Finding:
             listener.listen(1)
         except OSError as error:
             remedies = {
-                "Address already in use": "stop what listens there (ss -ltnp shows it; perhaps the relay itself)",
+                _IN_USE: "stop what listens there, or take another port (ss -ltnp shows who it is)",
                 "Permission denied": "ports below 1024 need root or CAP_NET_BIND_SERVICE: take a higher one",
                 "Cannot assign requested address": "write an address of this machine, such as 127.0.0.1",
             }

@@ -205,6 +205,8 @@ class LokiClient:
         if self._url.lower().startswith("https:"):
             options["ssl_context"] = make_context(loki.tls)
             if loki.tls.insecure_skip_verify:
+                # Said once, when the configuration is read; not on stderr at each new connection.
+                urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
                 options["cert_reqs"] = "CERT_NONE"
                 options["assert_hostname"] = False
             elif loki.tls.server_name:

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import trustme
 
-from appliance.config.load import parse
+from appliance.config.load import load, parse
 from appliance.config.model import Config
 from appliance.relay.check import Finding, check_relay
+from tests.conftest import StartRelay
 from tests.harness.net import free_port
 from tests.loki_double import InProcessLoki
 
@@ -171,6 +172,14 @@ def test_a_port_in_use_is_said(double: InProcessLoki, tmp_path: Path) -> None:
         found = findings(configuration(tmp_path, double.push_url, relay=f"  listen: {{relp: '127.0.0.1:{port}'}}\n"))
     assert found["relay.listen.relp"].ok is False
     assert "in use" in found["relay.listen.relp"].detail
+
+
+def test_a_relay_that_is_running_is_no_fault(double: InProcessLoki, tmp_path: Path, start_relay: StartRelay) -> None:
+    relay = start_relay(double.push_url)
+    config = load(relay.config_file)
+    found = findings(config)
+    assert found["relay.listen.push"].ok is True
+    assert "running" in found["relay.listen.push"].detail
 
 
 def test_an_address_of_another_machine_is_said(double: InProcessLoki, tmp_path: Path) -> None:
