@@ -133,7 +133,7 @@ def test_a_failed_restart_puts_the_old_files_back_and_keeps_what_was_tried(tmp_p
     assert after.pop(f"{CONFIG}.rejected") == trees.File(SECOND.encode(), 0o640)
     assert after == before
     # The services that had already been given the new files get the old ones again.
-    assert runner.asked.count(("systemctl", "restart", "appliance-relay.service")) == 2
+    assert runner.asked.count(("systemctl", "reload-or-restart", "appliance-relay.service")) == 2
 
 
 def test_a_switch_that_cannot_write_is_undone(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

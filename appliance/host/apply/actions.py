@@ -83,7 +83,7 @@ def _candidates(changed: dict[str, Change], *, booting: bool) -> list[Action | N
         _network(changed),
         when([names.RESOLVED], "dns", "Restarting name resolution", restart(RESOLVED_UNIT)),
         when([names.CHRONY], "time", "Restarting time synchronisation", restart(CHRONY_UNIT)),
-        when([RELAY_CONFIG], "relay", "Restarting the relay", restart(RELAY_UNIT)),
+        _relay(changed, restart(RELAY_UNIT)),
         when(
             [names.RSYSLOG, names.LOCALTIME, names.HOSTNAME], "rsyslog", "Restarting rsyslog", restart(RSYSLOG_UNIT)
         ),
@@ -110,6 +110,18 @@ def _administrator(changed: dict[str, Change]) -> Action | None:
         ("chpasswd", "--encrypted"),
     )
     return Action("administrator", "Setting up the administrator", commands, stdin=line, risky=True)
+
+
+def _relay(changed: dict[str, Change], restart: tuple[str, ...]) -> Action | None:
+    """The relay takes everything anew while connections stay open, but for the place of its spool."""
+    change = changed.get(RELAY_CONFIG)
+    if change is None:
+        return None
+    if isinstance(change.old, File) and isinstance(change.new, File) and restart[1] == "restart":
+        place = re.compile(rb"^  spool:\n    path: (.*)$", re.MULTILINE)
+        if place.findall(change.old.content) == place.findall(change.new.content):
+            return Action("relay", "Reloading the relay", (("systemctl", "reload-or-restart", RELAY_UNIT),))
+    return Action("relay", "Restarting the relay", (restart,))
 
 
 def _network(changed: dict[str, Change]) -> Action | None:

@@ -18,7 +18,7 @@ from appliance.config.problems import ConfigError
 from appliance.errors import ApplianceError
 from appliance.host import tree as trees
 from appliance.host.addresses import own_addresses
-from appliance.host.apply import confirm as confirming
+from appliance.host.apply import revert_clock
 from appliance.host.apply.actions import Action, actions_for
 from appliance.host.apply.generations import Generations, Unconfirmed
 from appliance.host.apply.health import wait_until_healthy
@@ -112,7 +112,7 @@ def apply(
             store.set_unconfirmed(pending)
             boundary("unconfirmed written")
             try:
-                confirming.arm(host, pending, confirm_within)
+                revert_clock.arm(host, pending, confirm_within)
             except ApplianceError:
                 store.set_unconfirmed(None)
                 raise
@@ -144,7 +144,7 @@ def confirm(host: Host) -> int:
                 hint="it was confirmed before, or has reverted: `appliance config history`",
             )
         store.set_unconfirmed(None)
-        confirming.disarm(host, waiting)
+        revert_clock.disarm(host, waiting)
         return waiting.new
 
 
@@ -158,7 +158,7 @@ def revert_unconfirmed(host: Host, generation: int | None = None, progress: Prog
             return None
         _go_back(store, host, waiting.old, progress)
         store.set_unconfirmed(None)
-        confirming.disarm(host, waiting)
+        revert_clock.disarm(host, waiting)
         return waiting.old
 
 
@@ -223,7 +223,7 @@ def _undo(
     _go_back(store, host, old, progress)
     if pending:
         store.set_unconfirmed(None)
-        confirming.disarm(host, pending)
+        revert_clock.disarm(host, pending)
     return Result(ok=False, generation=old, rolled_back=True, reason=reason)
 
 

@@ -61,7 +61,7 @@ def render(
     `group` may read the configuration; `owner` is root but on a fake root of an ordinary user.
     """
     full = complete(config)
-    relay_only = Config(loki=full.loki, labels=full.labels, relay=full.relay)
+    relay_only = Config(loki=full.loki, labels=full.labels, relay=full.relay, listeners=full.listeners)
     tree: dict[str, Entry] = {
         CONFIG: File(text.encode(), 0o640, group=group),
         RELAY_CONFIG: File(_RELAY_HEAD + dump(relay_only).encode(), 0o640, group=group),
