@@ -4,13 +4,15 @@ It keeps what is not acknowledged and sends it again over a new connection, as r
 """
 
 import re
+import select
 import socket
 import ssl
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable
 
 _RESPONSE = re.compile(rb"(\d+) (\w+) (\d+)(?: |(?=\n))")
+_AT_ONCE = 200  # messages sent before it looks for answers
 
 
 class RelpRefused(Exception):
@@ -61,7 +63,7 @@ class RelpClient:
     def send(self, messages: Iterable[bytes]) -> None:
         """Send all and return when all are acknowledged. Raise TimeoutError without progress."""
         waiting = iter(messages)
-        backlog: list[bytes] = []
+        backlog: deque[bytes] = deque()
         exhausted = False
         last_progress = time.monotonic()
         while not (exhausted and not backlog and not self._pending):
@@ -71,9 +73,9 @@ class RelpClient:
                 if self._socket is None:
                     self.connect()
                 frames = []
-                while len(self._pending) < self._window:
+                while len(self._pending) < self._window and len(frames) < _AT_ONCE:
                     if backlog:
-                        message = backlog.pop(0)
+                        message = backlog.popleft()
                     else:
                         found = next(waiting, None)
                         if found is None:
@@ -86,14 +88,17 @@ class RelpClient:
                 assert self._socket is not None
                 if frames:
                     self._socket.sendall(b"".join(frames))
-                if self._pending:
+                full = exhausted or len(self._pending) >= self._window
+                if self._pending and (full or select.select([self._socket], [], [], 0)[0]):
                     before = self.acknowledged
                     self._take()
                     if self.acknowledged > before:
                         last_progress = time.monotonic()
+                if not full:
+                    last_progress = time.monotonic()
             except OSError:
                 self.resent += len(self._pending)
-                backlog = [*self._pending.values(), *backlog]
+                backlog.extendleft(reversed(self._pending.values()))
                 self._pending.clear()
                 self.disconnect()
                 time.sleep(0.1)

@@ -1,0 +1,176 @@
+"""A spool that cannot grow: disk full, size reached, free space at its floor; memory stays bounded."""
+
+import json
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import StartRelay
+from tests.harness.load import RelpLoad
+from tests.harness.net import wait_until
+from tests.harness.senders import numbered, octet_counted
+from tests.integration.test_faults_loki import arrives
+from tests.loki_double import LokiUnderTest
+
+MIB = 2**20
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 6 MiB. Mounting needs root, as the tests of the image do."""
+    directory = tmp_path / "disk"
+    directory.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=6m", "none", str(directory)], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.strip()}")
+    yield directory
+    subprocess.run(["umount", "-l", str(directory)], check=True)
+
+
+def random_text(number: int) -> bytes:
+    """Text that snappy cannot shrink, so that a small disk is full soon."""
+    import random
+
+    from tests.harness.senders import rfc5424
+
+    return rfc5424(f"n={number} {random.Random(number).randbytes(150).hex()}", host=f"host{number % 10}")
+
+
+def is_full(status: str) -> bool:
+    return json.loads(status)["queue"]["full"] is True
+
+
+def test_a_full_disk_stops_the_intake_and_loses_nothing(
+    loki: LokiUnderTest, start_relay: StartRelay, small_disk: Path
+) -> None:
+    relay = start_relay(loki.push_url, {"relay": {"spool": {"path": str(small_disk / "spool"), "min_free": "0B"}}})
+    loki.fault("refuse")
+    load = RelpLoad(relay.relp, total=60000, make=random_text, patience=120)
+    wait_until(lambda: is_full(relay.get("/status")[1]), 30)
+    time.sleep(2)
+    assert load.running, "60,000 messages of 350 bytes cannot be on a disk of 6 MiB"
+    assert relay.running
+    loki.clear()
+    sent = load.finish(90, stop=False)
+    tally = arrives(loki, sent, 60)
+    assert (tally.lost, tally.strange) == (0, [])
+    assert tally.duplicates == 0
+    assert not list((small_disk / "spool").glob("*.writing"))
+
+
+def test_a_disk_filled_by_others_and_a_kill_lose_nothing(
+    loki: LokiUnderTest, start_relay: StartRelay, small_disk: Path
+) -> None:
+    relay = start_relay(loki.push_url, {"relay": {"spool": {"path": str(small_disk / "spool"), "min_free": "0B"}}})
+    loki.fault("refuse")
+    load = RelpLoad(relay.relp, rate=2000, make=random_text, patience=120, window=1000)
+    time.sleep(0.7)
+    filler = small_disk / "filler"
+    with filler.open("wb") as file:
+        try:
+            while True:
+                file.write(b"\0" * 4096)
+                file.flush()
+        except OSError:
+            pass  # the disk is full, as wanted
+    time.sleep(1.5)
+    relay.kill()
+    relay.up()
+    time.sleep(0.5)
+    filler.unlink()
+    loki.clear()
+    tally = arrives(loki, load.finish(90), 60)
+    assert tally.lost == 0
+    assert tally.duplicates <= 2 * 1000  # the window, and what was sent again to the full disk
+
+
+def test_a_full_spool_holds_senders_back_and_memory_stays_bounded(loki: LokiUnderTest, start_relay: StartRelay) -> None:
+    """Plain TCP: nothing is acknowledged, so the sender has to feel it."""
+    relay = start_relay(loki.push_url, {"relay": {"spool": {"max_size": "4MiB"}}})
+    loki.fault("hang")
+    total = 60000
+    data = octet_counted(random_text(number) for number in range(total))
+    done = threading.Event()
+
+    def send() -> None:
+        with socket.create_connection(("127.0.0.1", relay.syslog_tcp)) as connection:
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+            connection.recv(1)
+        done.set()
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    wait_until(lambda: is_full(relay.get("/status")[1]), 20)
+    time.sleep(1)
+    assert not done.is_set()
+    assert relay.rss() < 120 * MIB
+    status, text = relay.get("/ready")
+    assert status == 503, text
+    loki.clear()
+    tally = arrives(loki, total, 60)
+    assert (tally.lost, tally.duplicates) == (0, 0)
+    thread.join(10)
+    assert relay.rss() < 120 * MIB
+
+
+def test_drop_oldest_counts_every_entry_it_gives_up(loki: LokiUnderTest, start_relay: StartRelay) -> None:
+    relay = start_relay(loki.push_url, {"relay": {"spool": {"max_size": "2MiB", "when_full": "drop_oldest"}}})
+    loki.fault("refuse")
+    load = RelpLoad(relay.relp, total=40000, make=random_text)
+    sent = load.finish(stop=False)
+    dropped = sum(json.loads(relay.get("/status")[1])["dropped"].values())
+    assert dropped > 0
+    loki.clear()
+    wait_until(lambda: loki.count() >= sent - dropped, 30)
+    time.sleep(1)
+    tally = loki.tally(sent)
+    assert (tally.lost, tally.duplicates) == (dropped, 0)
+
+
+def test_free_space_below_the_floor_is_not_touched(
+    loki: LokiUnderTest, start_relay: StartRelay, small_disk: Path
+) -> None:
+    import shutil
+
+    relay = start_relay(loki.push_url, {"relay": {"spool": {"path": str(small_disk / "spool"), "min_free": "3MiB"}}})
+    loki.fault("refuse")
+    load = RelpLoad(relay.relp, total=30000, make=random_text, patience=120)
+    wait_until(lambda: is_full(relay.get("/status")[1]), 30)
+    time.sleep(1)
+    assert shutil.disk_usage(small_disk).free >= 2 * MIB  # the floor, less the batch that met it
+    loki.clear()
+    tally = arrives(loki, load.finish(90, stop=False), 60)
+    assert (tally.lost, tally.duplicates) == (0, 0)
+
+
+def test_batches_that_cannot_be_read_are_set_aside_and_the_rest_goes_on(
+    loki: LokiUnderTest, start_relay: StartRelay
+) -> None:
+    relay = start_relay(loki.push_url)
+    loki.fault("refuse")
+    for part in range(4):
+        load = RelpLoad(relay.relp, total=1000, make=lambda n, part=part: next(numbered((part * 1000 + n,))))  # type: ignore[misc]
+        load.finish(stop=False)
+        time.sleep(0.2)
+    relay.kill()
+    files = sorted(relay.spool.glob("*.push"))
+    assert len(files) >= 4
+    damaged = files[1]
+    damaged.write_bytes(damaged.read_bytes()[:-10])
+    relay.up()
+    loki.clear()
+    relay_entries = int(damaged.name.split("-")[5])
+    wait_until(lambda: loki.count() >= 4000 - relay_entries, 30)
+    time.sleep(0.5)
+    tally = loki.tally(4000)
+    assert (tally.lost, tally.duplicates) == (relay_entries, 0)
+    assert relay.spooled() == 0
+    assert list((relay.spool / "set-aside").iterdir())
