@@ -1,0 +1,260 @@
+"""The relay's life: start, reload, watchdog and stop, with its connections and what is on its disk."""
+
+import os
+import re
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cramjam
+import pytest
+
+from appliance.config import model
+from appliance.config.units import Size
+from appliance.relay import logproto
+from appliance.relay.spool import NewSegment, Segment, Spool
+from tests.harness.net import port_open, wait_until
+from tests.harness.processes import Relay
+from tests.harness.relp_client import RelpClient
+from tests.harness.senders import numbered, octet_counted, rfc5424, send_tcp
+from tests.loki_double import LokiUnderTest
+
+StartRelay = Callable[..., Relay]
+NOBODY = "http://127.0.0.1:9/loki/api/v1/push"
+
+
+def fill_spool(path: Path, segments: int) -> None:
+    """A spool of small segments, without writing each of them the slow way."""
+    spool = Spool(model.Spool(path=str(path), min_free=Size(0)))
+    now = time.time_ns()
+    body = logproto.encode_stream('{job="old"}', [logproto.Entry(now, b"old", ())])
+    spool.append([NewSegment(bytes(cramjam.snappy.compress_raw(body)), None, 1, len(body), now, now, "")])
+    [first] = spool.segments()
+    data = (path / first.name).read_bytes()
+    for number in range(1, segments):
+        values = (first.created_ms, now, now, 1, len(body), len(data), first.crc, "")
+        (path / Segment(first.sequence + number, *values).name).write_bytes(data)
+
+
+def test_it_starts_in_a_second_with_ten_thousand_segments(start_relay: StartRelay) -> None:
+    relay = start_relay(NOBODY, up=False)
+    fill_spool(relay.spool, 10_000)
+    empty = start_relay(NOBODY, up=False, name="empty")
+    took = []
+    for one in (empty, relay):
+        started = time.monotonic()
+        one.start()
+        wait_until(lambda one=one: port_open(one.relp), every=0.01)
+        took.append(time.monotonic() - started)
+    # Loading Python and the program is the same for both; what the spool adds is the relay's own doing.
+    assert took[1] - took[0] < 1
+    assert took[1] < 3
+
+
+def test_it_ends_in_under_five_seconds_with_loki_hanging_and_loses_nothing(
+    loki: LokiUnderTest, start_relay: StartRelay
+) -> None:
+    loki.fault("hang")
+    relay = start_relay(loki.push_url)
+    client = RelpClient(relay.relp)
+    client.connect()
+    client.send(numbered(range(5000)))
+    send_tcp(relay.syslog_tcp, octet_counted(numbered(range(5000, 6000))))
+    wait_until(lambda: '"syslog_tcp": {\n      "messages": 1000' in relay.get("/status")[1])
+    assert relay.terminate() < 5
+    loki.clear()
+    relay.up()
+    wait_until(lambda: loki.count() >= 6000, 30)
+    tally = loki.tally(6000)
+    assert not tally.lost and not tally.duplicates
+
+
+def test_a_sender_is_told_that_the_relay_goes(start_relay: StartRelay) -> None:
+    relay = start_relay(NOBODY)
+    client = RelpClient(relay.relp)
+    client.connect()
+    client.send(numbered(range(10)))
+    relay.terminate()
+    wait_until(lambda: client_hears(client))
+
+
+def client_hears(client: RelpClient) -> bool:
+    assert client._socket is not None
+    client._socket.settimeout(1)
+    data = b""
+    try:
+        while piece := client._socket.recv(4096):
+            data += piece
+    except OSError:
+        pass
+    return b"serverclose" in data
+
+
+def test_reload_keeps_connections_and_applies_the_new_labels(loki: LokiUnderTest, start_relay: StartRelay) -> None:
+    relay = start_relay(loki.push_url)
+    client = RelpClient(relay.relp)
+    client.connect()
+    client.send([rfc5424(b"before")])
+    with socket.create_connection(("127.0.0.1", relay.syslog_tcp)) as tcp:
+        tcp.sendall(octet_counted([rfc5424(b"tcp before")]))
+        wait_until(lambda: loki.count() == 2)
+        relay.configure({"labels": {"static": {"job": "syslog", "site": "b"}}})
+        relay.signal(signal.SIGHUP)
+        wait_until(lambda: "read again" in relay.output)
+        tcp.sendall(octet_counted([rfc5424(b"tcp after")]))
+        client.send([rfc5424(b"after")])
+        wait_until(lambda: loki.count() == 4)
+    assert client.connections == 1
+    assert sorted(loki.lines('{site="b"}')) == [b"after", b"tcp after"]
+
+
+def test_a_wrong_configuration_changes_nothing(loki: LokiUnderTest, start_relay: StartRelay) -> None:
+    relay = start_relay(loki.push_url)
+    relay.configure({"labels": {"statik": {"job": "x"}}})
+    relay.signal(signal.SIGHUP)
+    wait_until(lambda: "was not taken" in relay.output)
+    send_tcp(relay.syslog_tcp, octet_counted([rfc5424(b"still here")]))
+    wait_until(lambda: loki.lines() == [b"still here"])
+
+
+def test_an_address_that_cannot_be_had_leaves_the_old_ones(loki: LokiUnderTest, start_relay: StartRelay) -> None:
+    relay = start_relay(loki.push_url)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        relay.configure({"relay": {"listen": {"syslog_tcp": f"127.0.0.1:{port}"}}})
+        relay.signal(signal.SIGHUP)
+        wait_until(lambda: "was not taken" in relay.output)
+    send_tcp(relay.syslog_tcp, octet_counted([rfc5424(b"still here")]))
+    wait_until(lambda: loki.lines() == [b"still here"])
+
+
+def test_systemd_is_told_and_its_watchdog_fed(tmp_path: Path, start_relay: StartRelay) -> None:
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(path))
+        systemd.settimeout(10)
+        relay = start_relay(NOBODY, env={**os.environ, "NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "600000"})
+        heard = [systemd.recv(4096) for _ in range(4)]
+        assert heard[0].startswith(b"READY=1")
+        assert b"WATCHDOG=1" in heard
+        relay.signal(signal.SIGSTOP)
+        time.sleep(0.7)
+        systemd.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            while True:
+                systemd.recv(4096)
+        relay.signal(signal.SIGCONT)
+        systemd.settimeout(10)
+        relay.signal(signal.SIGHUP)
+        heard = []
+        while not any(b"READY=1" in one for one in heard):
+            heard.append(systemd.recv(4096))
+        assert any(b"RELOADING=1" in one for one in heard)
+        relay.signal(signal.SIGTERM)
+        while b"STOPPING=1" not in heard:
+            heard.append(systemd.recv(4096))
+
+
+def test_idle_memory_is_small(start_relay: StartRelay) -> None:
+    relay = start_relay(NOBODY)
+    relay.get("/metrics")
+    time.sleep(1)
+    assert relay.rss() < 45 * 2**20
+
+
+# ---- sessions -------------------------------------------------------------------------------------
+
+
+def test_a_message_is_acknowledged_only_when_it_is_on_disk(start_relay: StartRelay) -> None:
+    relay = start_relay(NOBODY)
+    client = RelpClient(relay.relp)
+    client.connect()
+    client.send([rfc5424(b"precious")])
+    relay.kill()
+    spool = Spool(model.Spool(path=str(relay.spool), min_free=Size(0)))
+    bodies = [bytes(cramjam.snappy.decompress_raw(spool.load(one).compressed)) for one in spool.segments()]
+    assert any(b"precious" in body for body in bodies)
+
+
+def test_a_sender_with_a_small_window_is_soon_acknowledged_at_once(start_relay: StartRelay) -> None:
+    relay = start_relay(NOBODY)
+    client = RelpClient(relay.relp, window=1)
+    client.connect()
+    client.send(numbered(range(5)))  # the relay learns how far this sender goes ahead
+    started = time.monotonic()
+    client.send(numbered(range(5, 55)))
+    assert time.monotonic() - started < 5  # a batch's age for each would be 50 s
+
+
+def test_several_sessions_are_served_and_closed_in_order(loki: LokiUnderTest, start_relay: StartRelay) -> None:
+    relay = start_relay(loki.push_url)
+    clients = [RelpClient(relay.relp, window=100) for _ in range(5)]
+    for client in clients:
+        client.connect()
+    for number, client in enumerate(clients):
+        client.send(numbered(range(number * 200, number * 200 + 200)))
+    for client in clients:
+        client.close()
+    wait_until(lambda: loki.count() == 1000)
+    assert not loki.tally(1000).lost
+
+
+def raw_relp(port: int, data: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        try:
+            while piece := connection.recv(4096):
+                answer += piece
+        except ConnectionResetError:
+            pass
+        return answer
+
+
+def test_commands_are_answered_as_the_protocol_says(start_relay: StartRelay) -> None:
+    relay = start_relay(NOBODY)
+    offer = b"relp_version=0\ncommands=syslog"
+    message = rfc5424(b"x")
+    frames = b"1 open %d %b\n" % (len(offer), offer)
+    frames += b"2 syslog %d %b\n" % (len(message), message)
+    frames += b"3 sing 0\n4 close 0\n"
+    with socket.create_connection(("127.0.0.1", relay.relp), timeout=10) as connection:
+        connection.sendall(frames)
+        answer = b""
+        while piece := connection.recv(4096):
+            answer += piece
+    assert answer.startswith(b"1 rsp ") and b"200 OK\nrelp_version=0\n" in answer
+    assert b"3 rsp 19 500 unknown command\n" in answer
+    assert answer.index(b"2 rsp 6 200 OK\n") < answer.index(b"4 rsp 0\n") < answer.index(b"0 serverclose 0\n")
+
+
+def test_garbage_on_relp_costs_only_its_connection(loki: LokiUnderTest, start_relay: StartRelay) -> None:
+    relay = start_relay(loki.push_url)
+    client = RelpClient(relay.relp)
+    client.connect()
+    raw_relp(relay.relp, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    raw_relp(relay.relp, os.urandom(5000))
+    client.send([rfc5424(b"good")])
+    wait_until(lambda: loki.lines() == [b"good"])
+    assert client.connections == 1
+    assert re.search(r'msg="what came is no RELP frame"', relay.output)
+
+
+def test_connections_are_limited(start_relay: StartRelay) -> None:
+    relay = start_relay(NOBODY, {"relay": {"connections": {"max": 3}}})
+    wait_until(lambda: '"connections": 0' in relay.get("/status")[1].partition('"syslog_tcp"')[2][:120])
+    open_ones = [socket.create_connection(("127.0.0.1", relay.syslog_tcp)) for _ in range(3)]
+    time.sleep(0.2)
+    with socket.create_connection(("127.0.0.1", relay.syslog_tcp), timeout=5) as refused:
+        try:
+            assert refused.recv(1) == b""
+        except ConnectionResetError:
+            pass
+    open_ones[0].close()
+    time.sleep(0.2)
+    send_tcp(relay.syslog_tcp, octet_counted([rfc5424(b"room again")]))
+    for one in open_ones:
+        one.close()
