@@ -12,7 +12,8 @@ import msgspec
 from appliance.config.units import Endpoint
 from appliance.relay.http_server import HttpLimits, HttpServer, Request, Response, Route
 from appliance.relay.metrics import Metrics
-from appliance.relay.status import Parts, RateMeter, build_status, totals
+from appliance.relay.rates import RateMeter
+from appliance.relay.status import Parts, build_status, totals
 
 _SAMPLE = 2.0  # seconds
 _INDEX = "/metrics  for Prometheus\n/ready    200 when logs can be taken, else 503 and why\n/status   JSON\n"

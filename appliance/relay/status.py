@@ -1,20 +1,15 @@
-"""What `/status` says: the relay's state as documented values, put together from the parts' counters.
+"""The relay's state for `/status`, put together from the parts' counters at the moment it is asked.
 
-The Structs are a stable interface: the command line, the dashboard and scripts read them. Keys may
-be added, not renamed. Units: bytes, seconds, Unix seconds for moments; counters are since start.
-Nothing here judges beyond `problems`, and nothing changes what it looks at.
+What the values mean is in status_values.py. Nothing here changes what it looks at.
 """
 
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
-
-import msgspec
 
 from appliance import __version__
 from appliance.config import model
@@ -23,160 +18,26 @@ from appliance.relay.impstats import Rsyslog, read_impstats
 from appliance.relay.intake import IntakeStats
 from appliance.relay.kernel import UdpLosses, read_udp_losses
 from appliance.relay.push_api import PushStats
+from appliance.relay.rates import RateMeter
 from appliance.relay.sender_stats import SenderStats
 from appliance.relay.sources import Sources
 from appliance.relay.spool import Spool
+from appliance.relay.status_values import (
+    ErrorStatus,
+    InputStatus,
+    LokiStatus,
+    ProcessStatus,
+    QueueStatus,
+    RsyslogStatus,
+    SourcesStatus,
+    SourceStatus,
+    Status,
+    StreamsStatus,
+    UdpStatus,
+    problems_of,
+)
 
 _SOURCES_SHOWN = 100
-
-
-class Problem(msgspec.Struct):
-    """Something that is not well: `part` is a word of a closed set, `remedy` a sentence of what to do."""
-
-    part: str
-    problem: str
-    remedy: str
-
-
-class InputStatus(msgspec.Struct):
-    """One way in: relp, syslog_tcp, push, or what rsyslog took by udp, tcp, tls, relp_in, relp_tls, journal."""
-
-    messages: int = 0
-    bytes: int = 0
-    connections: int = 0
-    messages_per_second_10s: float = 0.0
-    messages_per_second_60s: float = 0.0
-
-
-class QueueStatus(msgspec.Struct):
-    """The spool: what is on disk and not yet taken by Loki."""
-
-    batches: int = 0
-    entries: int = 0
-    bytes: int = 0
-    max_bytes: int = 0
-    fill_ratio: float = 0.0
-    oldest_age: float = 0.0
-    oldest_entry: float | None = None
-    free_bytes: int = 0
-    when_full: str = "block"
-    full: bool = False
-    full_reason: str = ""
-    blocked_since: float | None = None
-    set_aside: int = 0
-    last_sync_seconds: float = 0.0
-
-
-class ErrorStatus(msgspec.Struct):
-    when: float
-    cause: str
-    remedy: str
-
-
-class LokiStatus(msgspec.Struct):
-    """`state`: ok, waiting (will try again), held (needs a change of configuration), idle (nothing sent yet).
-
-    `pushes` are requests made; `entries` and `bytes` (uncompressed) what Loki took.
-    """
-
-    state: str = "idle"
-    url: str = ""
-    tenant: str = ""
-    last_success: float | None = None
-    last_error: ErrorStatus | None = None
-    pushes: int = 0
-    entries: int = 0
-    bytes: int = 0
-    entries_per_second_10s: float = 0.0
-    entries_per_second_60s: float = 0.0
-    retries: int = 0
-    status_codes: dict[str, int] = {}
-    rate_limited: dict[str, int] = {}
-    rejected: dict[str, int] = {}
-    dead_lettered: dict[str, int] = {}
-    held_streams: int = 0
-    in_flight: int = 0
-
-
-class StreamsStatus(msgspec.Struct):
-    active: int = 0
-    limit: int = 0
-    overflowed: int = 0
-    values_overflowed: dict[str, int] = {}
-
-
-class SourceStatus(msgspec.Struct):
-    sender: str
-    input: str
-    messages: int
-    messages_per_second: float
-    first_seen: float
-    last_seen: float
-
-
-class SourcesStatus(msgspec.Struct):
-    """`latest` are those seen last, at most 100 of `count`."""
-
-    count: int = 0
-    forgotten: int = 0
-    latest: list[SourceStatus] = []
-
-
-class UdpStatus(msgspec.Struct):
-    """Datagrams the kernel dropped because nobody read fast enough."""
-
-    drops_by_port: dict[int, int] = {}
-    queued_bytes_by_port: dict[int, int] = {}
-    receive_buffer_errors: int = 0
-    checksum_errors: int = 0
-
-
-class RsyslogStatus(msgspec.Struct):
-    """rsyslog's own queue towards the relay, as it last wrote it down; `age` seconds ago."""
-
-    age: float
-    stale: bool
-    queue: int
-    largest_queue: int
-    discarded: int
-    stalled: bool
-    suspended: int
-    failed: int
-    submitted: dict[str, int]
-    disallowed: dict[str, int]
-
-
-class ProcessStatus(msgspec.Struct):
-    pid: int
-    rss_bytes: int
-    cpu_seconds: float
-    threads: int
-    open_files: int
-
-
-class Status(msgspec.Struct):
-    version: str
-    now: float
-    started: float
-    uptime: float
-    ready: bool
-    not_ready_reason: str
-    problems: list[Problem]
-    inputs: dict[str, InputStatus]
-    queue: QueueStatus
-    loki: LokiStatus
-    streams: StreamsStatus
-    sources: SourcesStatus
-    dropped: dict[str, int]
-    repaired: dict[str, int]
-    push_refused: dict[str, int]
-    connections_refused: int
-    ack_pending: int
-    udp: UdpStatus
-    rsyslog: RsyslogStatus | None
-    process: ProcessStatus
-    config_reloads: int
-    config_reload_failures: int
 
 
 # ---- what is looked at -------------------------------------------------------------------------
@@ -218,30 +79,6 @@ class Parts:
     def udp_losses(self) -> UdpLosses:
         udp = self.config.listeners.udp
         return read_udp_losses([udp.port] if udp else [])
-
-
-class RateMeter:
-    """Rates of growing totals over the last ten and sixty seconds, from samples taken every few seconds."""
-
-    def __init__(self) -> None:
-        self._samples: deque[tuple[float, dict[str, int]]] = deque()
-
-    def sample(self, now: float, totals: Mapping[str, int]) -> None:
-        """Remember the totals; `now` in seconds of a monotonic clock."""
-        self._samples.append((now, dict(totals)))
-        while len(self._samples) > 2 and self._samples[1][0] <= now - 60:
-            self._samples.popleft()
-
-    def rate(self, name: str, total: int, now: float, span: float) -> float:
-        """A second, over the last `span` seconds or as much of them as has been seen."""
-        reference = None
-        for moment, totals in reversed(self._samples):
-            reference = (moment, totals)
-            if now - moment >= span:
-                break
-        if reference is None or now - reference[0] < 0.5:
-            return 0.0
-        return max(0.0, (total - reference[1].get(name, 0)) / (now - reference[0]))
 
 
 def totals(parts: Parts) -> dict[str, int]:
@@ -324,7 +161,7 @@ def build_status(parts: Parts, meter: RateMeter, now: float | None = None) -> St
         config_reloads=parts.reloads,
         config_reload_failures=parts.reload_failures,
     )
-    status.problems = list(_problems(status))
+    status.problems = list(problems_of(status))
     return status
 
 
@@ -371,58 +208,6 @@ def _rsyslog(read: Rsyslog | None) -> RsyslogStatus | None:
         submitted=read.submitted,
         disallowed=read.disallowed,
     )
-
-
-def _problems(status: Status) -> Iterable[Problem]:
-    queue, loki, rsyslog = status.queue, status.loki, status.rsyslog
-    if status.not_ready_reason:
-        yield Problem("relay", status.not_ready_reason, "see the relay's log")
-    if loki.state in ("held", "waiting"):
-        error = loki.last_error
-        yield Problem(
-            "loki",
-            error.cause if error else "Loki does not take what is sent",
-            error.remedy if error else "see the relay's log",
-        )
-    if queue.full:
-        yield Problem(
-            "queue",
-            f"the spool is full: {queue.full_reason}",
-            "bring Loki back, enlarge the data disk or raise relay.spool.max_size",
-        )
-    elif queue.fill_ratio >= 0.8:
-        yield Problem(
-            "queue", f"the spool is {queue.fill_ratio:.0%} full", "bring Loki back before it is full, or enlarge it"
-        )
-    if queue.set_aside:
-        yield Problem(
-            "queue",
-            f"{queue.set_aside} unreadable batches were set aside",
-            "look at the disk's health; the files are in the directory set-aside of the spool",
-        )
-    if status.streams.overflowed:
-        yield Problem(
-            "streams",
-            f"{status.streams.overflowed} streams gave up labels: {status.streams.limit} are allowed",
-            "use fewer labels, or raise labels.guard.max_streams if Loki allows more",
-        )
-    if any(status.udp.drops_by_port.values()):
-        yield Problem(
-            "udp",
-            f"the kernel dropped {sum(status.udp.drops_by_port.values())} datagrams",
-            "raise listeners.udp.receive_buffer, or let the loudest senders use TCP",
-        )
-    if rsyslog is not None and not rsyslog.stale:
-        if rsyslog.discarded:
-            yield Problem(
-                "rsyslog", f"rsyslog discarded {rsyslog.discarded} messages", "enlarge listeners.queue.max_disk"
-            )
-        if rsyslog.stalled:
-            yield Problem(
-                "rsyslog",
-                f"{rsyslog.queue} messages wait in rsyslog and none moves on",
-                "the relay may be blocked by a full spool, see queue",
-            )
 
 
 def merged(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:

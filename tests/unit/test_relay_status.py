@@ -22,10 +22,12 @@ from appliance.relay.intake import IntakeStats
 from appliance.relay.kernel import UdpLosses
 from appliance.relay.metrics import PROMTAIL_REASONS, Metrics
 from appliance.relay.push_api import PushStats
+from appliance.relay.rates import RateMeter
 from appliance.relay.sender_stats import Histogram, LastError, SenderStats
 from appliance.relay.sources import Sources
 from appliance.relay.spool import NewSegment, Spool, SpoolFull
-from appliance.relay.status import Parts, RateMeter, Status, build_status
+from appliance.relay.status import Parts, build_status
+from appliance.relay.status_values import Status
 
 URL = "https://user:hunter2@loki.example:3100/loki/api/v1/push"
 

@@ -1,0 +1,212 @@
+"""The values that `/status` answers with, as documented types, and what of them is a problem.
+
+A stable interface: the command line, the dashboard and scripts read them. Keys may be added, not
+renamed. Units: bytes, seconds, Unix seconds for moments; counters are since the relay's start.
+Nothing here looks at the running relay: status.py fills these in.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+
+class Problem(msgspec.Struct):
+    """Something that is not well: `part` is a word of a closed set, `remedy` a sentence of what to do."""
+
+    part: str
+    problem: str
+    remedy: str
+
+
+class InputStatus(msgspec.Struct):
+    """One way in: relp, syslog_tcp, push, or what rsyslog took by udp, tcp, tls, relp_in, relp_tls, journal."""
+
+    messages: int = 0
+    bytes: int = 0
+    connections: int = 0
+    messages_per_second_10s: float = 0.0
+    messages_per_second_60s: float = 0.0
+
+
+class QueueStatus(msgspec.Struct):
+    """The spool: what is on disk and not yet taken by Loki."""
+
+    batches: int = 0
+    entries: int = 0
+    bytes: int = 0
+    max_bytes: int = 0
+    fill_ratio: float = 0.0
+    oldest_age: float = 0.0
+    oldest_entry: float | None = None
+    free_bytes: int = 0
+    when_full: str = "block"
+    full: bool = False
+    full_reason: str = ""
+    blocked_since: float | None = None
+    set_aside: int = 0
+    last_sync_seconds: float = 0.0
+
+
+class ErrorStatus(msgspec.Struct):
+    when: float
+    cause: str
+    remedy: str
+
+
+class LokiStatus(msgspec.Struct):
+    """`state`: ok, waiting (will try again), held (needs a change of configuration), idle (nothing sent yet).
+
+    `pushes` are requests made; `entries` and `bytes` (uncompressed) what Loki took.
+    """
+
+    state: str = "idle"
+    url: str = ""
+    tenant: str = ""
+    last_success: float | None = None
+    last_error: ErrorStatus | None = None
+    pushes: int = 0
+    entries: int = 0
+    bytes: int = 0
+    entries_per_second_10s: float = 0.0
+    entries_per_second_60s: float = 0.0
+    retries: int = 0
+    status_codes: dict[str, int] = {}
+    rate_limited: dict[str, int] = {}
+    rejected: dict[str, int] = {}
+    dead_lettered: dict[str, int] = {}
+    held_streams: int = 0
+    in_flight: int = 0
+
+
+class StreamsStatus(msgspec.Struct):
+    active: int = 0
+    limit: int = 0
+    overflowed: int = 0
+    values_overflowed: dict[str, int] = {}
+
+
+class SourceStatus(msgspec.Struct):
+    sender: str
+    input: str
+    messages: int
+    messages_per_second: float
+    first_seen: float
+    last_seen: float
+
+
+class SourcesStatus(msgspec.Struct):
+    """`latest` are those seen last, at most 100 of `count`."""
+
+    count: int = 0
+    forgotten: int = 0
+    latest: list[SourceStatus] = []
+
+
+class UdpStatus(msgspec.Struct):
+    """Datagrams the kernel dropped because nobody read fast enough."""
+
+    drops_by_port: dict[int, int] = {}
+    queued_bytes_by_port: dict[int, int] = {}
+    receive_buffer_errors: int = 0
+    checksum_errors: int = 0
+
+
+class RsyslogStatus(msgspec.Struct):
+    """rsyslog's own queue towards the relay, as it last wrote it down; `age` seconds ago."""
+
+    age: float
+    stale: bool
+    queue: int
+    largest_queue: int
+    discarded: int
+    stalled: bool
+    suspended: int
+    failed: int
+    submitted: dict[str, int]
+    disallowed: dict[str, int]
+
+
+class ProcessStatus(msgspec.Struct):
+    pid: int
+    rss_bytes: int
+    cpu_seconds: float
+    threads: int
+    open_files: int
+
+
+class Status(msgspec.Struct):
+    version: str
+    now: float
+    started: float
+    uptime: float
+    ready: bool
+    not_ready_reason: str
+    problems: list[Problem]
+    inputs: dict[str, InputStatus]
+    queue: QueueStatus
+    loki: LokiStatus
+    streams: StreamsStatus
+    sources: SourcesStatus
+    dropped: dict[str, int]
+    repaired: dict[str, int]
+    push_refused: dict[str, int]
+    connections_refused: int
+    ack_pending: int
+    udp: UdpStatus
+    rsyslog: RsyslogStatus | None
+    process: ProcessStatus
+    config_reloads: int
+    config_reload_failures: int
+
+
+def problems_of(status: Status) -> Iterable[Problem]:
+    """What is not well, the gravest first."""
+    queue, loki, rsyslog = status.queue, status.loki, status.rsyslog
+    if status.not_ready_reason:
+        yield Problem("relay", status.not_ready_reason, "see the relay's log")
+    if loki.state in ("held", "waiting"):
+        error = loki.last_error
+        yield Problem(
+            "loki",
+            error.cause if error else "Loki does not take what is sent",
+            error.remedy if error else "see the relay's log",
+        )
+    if queue.full:
+        yield Problem(
+            "queue",
+            f"the spool is full: {queue.full_reason}",
+            "bring Loki back, enlarge the data disk or raise relay.spool.max_size",
+        )
+    elif queue.fill_ratio >= 0.8:
+        yield Problem(
+            "queue", f"the spool is {queue.fill_ratio:.0%} full", "bring Loki back before it is full, or enlarge it"
+        )
+    if queue.set_aside:
+        yield Problem(
+            "queue",
+            f"{queue.set_aside} unreadable batches were set aside",
+            "look at the disk's health; the files are in the directory set-aside of the spool",
+        )
+    if status.streams.overflowed:
+        yield Problem(
+            "streams",
+            f"{status.streams.overflowed} streams gave up labels: {status.streams.limit} are allowed",
+            "use fewer labels, or raise labels.guard.max_streams if Loki allows more",
+        )
+    if any(status.udp.drops_by_port.values()):
+        yield Problem(
+            "udp",
+            f"the kernel dropped {sum(status.udp.drops_by_port.values())} datagrams",
+            "raise listeners.udp.receive_buffer, or let the loudest senders use TCP",
+        )
+    if rsyslog is not None and not rsyslog.stale:
+        if rsyslog.discarded:
+            yield Problem(
+                "rsyslog", f"rsyslog discarded {rsyslog.discarded} messages", "enlarge listeners.queue.max_disk"
+            )
+        if rsyslog.stalled:
+            yield Problem(
+                "rsyslog",
+                f"{rsyslog.queue} messages wait in rsyslog and none moves on",
+                "the relay may be blocked by a full spool, see queue",
+            )
