@@ -121,7 +121,9 @@ class Steps:
                 process.wait()
         if status != 0:
             cause = f"signal {-status}" if status < 0 else f"status {status}"
-            raise StepFailed(f"{name} failed ({cause})", lines=telling_lines(output), hint=f"all of it: {self.log_path}")
+            raise StepFailed(
+                f"{name} failed ({cause})", lines=telling_lines(output), hint=f"all of it: {self.log_path}"
+            )
         return "\n".join(output)
 
     def close(self) -> None:

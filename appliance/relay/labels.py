@@ -19,7 +19,8 @@ SYSLOG_LEVELS = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "
 SEVERITIES = ("emergency", "alert", "critical", "error", "warning", "notice", "informational", "debug")
 FACILITIES = (
     "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp", "ntp",
-    "security", "console", "solaris-cron", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+    "security", "console", "solaris-cron", "local0", "local1", "local2", "local3", "local4", "local5", "local6",
+    "local7",
 )  # fmt: skip
 _META = "__syslog_"
 
@@ -91,7 +92,7 @@ class Resolver:
             "facility": FACILITIES[pri >> 3],
         }
         tally = self._tally(fields["host"], source)
-        labels = {**{name: fields[name] for name in self._labels.include}, **self._labels.static}
+        labels: dict[str, str] = {**{name: fields[name] for name in self._labels.include}, **self._labels.static}
         if self._relabel is not None:
             meta = {
                 "__syslog_message_hostname": _text(host),

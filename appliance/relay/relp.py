@@ -73,7 +73,7 @@ class RelpSession(Connection):
         if now - self.last_read < _SILENT:
             return False
         self._stalled_at = self.conn.unacked
-        return self.conn.unacked >= self._limit
+        return bool(self.conn.unacked >= self._limit)
 
     def acknowledge(self, ranges: list[tuple[int, int]]) -> None:
         if not self.transport.is_closing():

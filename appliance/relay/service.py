@@ -46,7 +46,9 @@ class _Door(NamedTuple):
 class Service:
     """One running relay."""
 
-    def __init__(self, config: model.Config, read_config: Callable[[], model.Config], log_lines: LimitedHandler) -> None:
+    def __init__(
+        self, config: model.Config, read_config: Callable[[], model.Config], log_lines: LimitedHandler
+    ) -> None:
         self.config = config
         self._read_config = read_config
         self._started = False
@@ -108,6 +110,7 @@ class Service:
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
         loop = asyncio.get_running_loop()
+        tasks: list[asyncio.Task[None]] = []
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, lambda: tasks.append(loop.create_task(self.reload())))
@@ -115,10 +118,8 @@ class Service:
         self.notifier.ready("forwarding")
         listen = {name: str(getattr(self.config.relay.listen, name)) for name in ("relp", "syslog_tcp", "push", "http")}
         log.info("ready", extra={**listen, "spooled": len(self.spool)})
-        tasks = [
-            loop.create_task(self.notifier.feed_watchdog(self.intake.writer.alive)),
-            loop.create_task(self._tick()),
-        ]
+        tasks.append(loop.create_task(self.notifier.feed_watchdog(self.intake.writer.alive)))
+        tasks.append(loop.create_task(self._tick()))
         await self._stop.wait()
         for task in tasks:
             task.cancel()

@@ -85,7 +85,7 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def peer(self) -> str:
-        return self.conn.sender.decode()
+        return str(self.conn.sender.decode())
 
     def pause(self) -> None:
         if not self.transport.is_closing():

@@ -117,9 +117,10 @@ class Ingester:
                 (
                     ns,
                     (
-                        f"Per stream rate limit exceeded (limit: {rate}/sec) while attempting to ingest for stream "
-                        f"'{stream.name}' totaling {byte_size(entry_size(line, metadata))}, consider splitting a stream "
-                        "via additional labels or contact your Loki administrator to see if the limit can be increased"
+                        f"Per stream rate limit exceeded (limit: {rate}/sec) while attempting to ingest for "
+                        f"stream '{stream.name}' totaling {byte_size(entry_size(line, metadata))}, consider splitting "
+                        "a stream via additional labels or contact your Loki administrator to see if the limit can be "
+                        "increased"
                     ),
                 )
                 for ns, line, metadata in store[:_SHOWN_ERRORS]

@@ -1,5 +1,7 @@
 """The guard: streams and label values are bounded, and what has no room as a label stays as metadata."""
 
+import itertools
+
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +21,12 @@ def labels(number: int) -> dict[str, str]:
 
 
 @settings(deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(st.dictionaries(st.sampled_from(["host", "application", "level", "rack", "x"]), st.text(max_size=4)), max_size=80))
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from(["host", "application", "level", "rack", "x"]), st.text(max_size=4)),
+        max_size=80,
+    )
+)
 def test_no_flood_makes_more_streams_than_allowed_and_no_value_is_lost(flood: list[dict[str, str]]) -> None:
     one = guard(max_streams=20)
     streams = set()
@@ -37,7 +44,7 @@ def test_least_useful_labels_go_first_and_job_stays() -> None:
     kept = [set(parse_labels(one.admit(labels(number), 0)[0].labels)) for number in range(40)]
     assert kept[0] == {"job", "host", "application", "level", "rack"}
     assert kept[-1] == {"job"}
-    for before, after in zip(kept, kept[1:], strict=False):
+    for before, after in itertools.pairwise(kept):
         assert after <= before
     assert {"job", "host"} in kept
 

@@ -1,5 +1,7 @@
 """Framing: every frame is one entry, whatever the reads cut it into, and a bad one costs only itself."""
 
+import itertools
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,7 +21,7 @@ def lines(packing: Packing) -> list[bytes]:
 
 def cuts(data: bytes, at: list[int]) -> list[bytes]:
     edges = [0, *sorted({position % (len(data) + 1) for position in at}), len(data)]
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [data[start:end] for start, end in itertools.pairwise(edges)]
 
 
 def as_text(raw: bytes) -> bytes:

@@ -129,7 +129,12 @@ def test_a_message_of_64_kib_arrives_whole(modules: Modules) -> None:
     [
         (b"<13>Sep 21 16:13:19 sw1 sshd[12]: in the old form", "sshd", b"in the old form", None),
         (b"no priority, no time", None, b"no priority, no time", "nopri,unparsed"),
-        (b"<999>1 - - - - - - priority out of range", None, b"<999>1 - - - - - - priority out of range", "nopri,unparsed"),
+        (
+            b"<999>1 - - - - - - priority out of range",
+            None,
+            b"<999>1 - - - - - - priority out of range",
+            "nopri,unparsed",
+        ),
     ],
 )
 def test_what_is_not_rfc_5424_is_kept_as_text(
@@ -145,7 +150,9 @@ def test_what_is_not_rfc_5424_is_kept_as_text(
 
 @relaxed
 @given(
-    st.datetimes(datetime(1971, 1, 1), datetime(2200, 1, 1)), st.integers(-23 * 60, 23 * 60), st.integers(0, 999_999_999)
+    st.datetimes(datetime(1971, 1, 1), datetime(2200, 1, 1)),
+    st.integers(-23 * 60, 23 * 60),
+    st.integers(0, 999_999_999),
 )
 def test_time_stamps_are_read_to_the_nanosecond(modules: Modules, moment: datetime, zone: int, nanos: int) -> None:
     aware = moment.replace(microsecond=0, tzinfo=timezone(timedelta(minutes=zone)))
@@ -226,7 +233,9 @@ def test_a_batch_holds_each_stream_once_with_its_entries_in_order(
     assert len(set(labels)) == len(labels)
     numbers = [[int(entry.line.split()[0]) for entry in stream.entries] for stream in request.streams]
     assert all(stream == sorted(stream) for stream in numbers)
-    assert sorted(sum(numbers, [])) == list(range(len(messages))) and count == len(messages)
+    assert sorted(number for stream in numbers for number in stream) == list(range(len(messages))) and count == len(
+        messages
+    )
     stamps = [e.timestamp.seconds * 10**9 + e.timestamp.nanos for s in request.streams for e in s.entries]
     assert (min(stamps), max(stamps)) == (oldest, newest)
     assert sum(tally.count for tally in tallies) == len(messages)

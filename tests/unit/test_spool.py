@@ -63,8 +63,16 @@ def test_the_live_path_does_not_read_the_disk_again(tmp_path: Path) -> None:
 
 
 @settings(deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.integers(0, 2**60), st.integers(0, 2**50), st.integers(-1, 2**62), st.integers(0, 2**62), st.integers(0, 2**31),
-       st.integers(0, 2**40), st.integers(0, 2**32 - 1), st.text("abcZ09!-_.*'()", max_size=150))  # fmt: skip
+@given(
+    st.integers(0, 2**60),
+    st.integers(0, 2**50),
+    st.integers(-1, 2**62),
+    st.integers(0, 2**62),
+    st.integers(0, 2**31),
+    st.integers(0, 2**40),
+    st.integers(0, 2**32 - 1),
+    st.text("abcZ09!-_.*'()", max_size=150),
+)
 def test_a_name_says_everything_and_fits_a_file_system(
     sequence: int, created: int, oldest: int, newest: int, entries: int, raw: int, crc: int, tenant: str
 ) -> None:
