@@ -6,9 +6,9 @@ cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")"
 
 # Debian packages, one list per purpose.
 PACKAGES_PYTHON=(python3 python3-venv python3-dev gcc libc6-dev ca-certificates tzdata)
-PACKAGES_TEST=(rsyslog rsyslog-relp rsyslog-gnutls rsyslog-openssl openssl shellcheck iproute2 util-linux systemd)
+PACKAGES_TEST=(rsyslog rsyslog-relp rsyslog-gnutls rsyslog-openssl openssl shellcheck iproute2 util-linux systemd xva-img qemu-utils gdisk e2fsprogs zstd)
 PACKAGES_IMAGE=(debootstrap qemu-utils dosfstools mtools e2fsprogs gdisk parted kpartx squashfs-tools xz-utils zstd)
-PACKAGES_VM=(qemu-system-x86 ovmf xva-img)
+PACKAGES_VM=(qemu-system-x86 ovmf mmdebstrap)
 
 LOGS=build/log
 PYTHON=.venv/bin/python
