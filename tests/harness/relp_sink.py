@@ -7,12 +7,14 @@ import contextlib
 import re
 import socket
 import threading
+import time
 from typing import NamedTuple, Self
 
 _HEADER = re.compile(rb"(\d{1,9}) ([a-z]{1,32}) (\d{1,9})([ \n])")
 _RECORD = re.compile(
     rb"<(?P<pri>\d+)>1 (?P<time>\S+) (?P<host>\S+) (?P<app>\S+) (?P<process>\S+) (?P<id>\S+) "
-    rb'\[fwd@0 r="(?P<received>\d+\.\d{6})" s="(?P<sender>[^"]*)" i="(?P<input>[a-z_]+)" p="(?P<zone>[01])"(?: x="(?P<words>[a-z,]+)")?\]'
+    rb'\[fwd@0 r="(?P<received>\d+\.\d{6})" s="(?P<sender>[^"]*)" i="(?P<input>[a-z_]+)" p="(?P<zone>[01])"'
+    rb'(?: x="(?P<words>[a-z,]+)")?\]'
     rb"(?P<rest>.*)",
     re.DOTALL,
 )
@@ -48,27 +50,33 @@ def parse(raw: bytes) -> Record:
         data = re.match(rb'(?:\[[^ \]="]+(?: [^ \]="]+="(?:[^"\\\]]|\\.)*")*\])+(?= |$)', rest)
         structured = data[0] if data else b""
         rest = rest[len(structured) :]
+    field = {name: value.decode("ascii") for name, value in match.groupdict(b"").items() if name != "rest"}
     return Record(
-        int(match["pri"]),
-        *(match[name].decode("ascii") for name in ("time", "host", "app", "process", "id")),
-        float(match["received"]),
-        match["sender"].decode(),
-        match["input"].decode(),
-        match["zone"] == b"1",
-        tuple((match["words"] or b"").decode().split(",")) if match["words"] else (),
+        int(field["pri"]),
+        field["time"],
+        field["host"],
+        field["app"],
+        field["process"],
+        field["id"],
+        float(field["received"]),
+        field["sender"],
+        field["input"],
+        field["zone"] == "1",
+        tuple(field["words"].split(",")) if field["words"] else (),
         structured,
         rest.removeprefix(b" "),
     )
 
 
 class RelpSink:
-    """Listens on loopback, acknowledges at once (or never, with `acknowledge=False`) and keeps what came.
+    """Listens on loopback, keeps what came and acknowledges it after `delay` seconds, or never.
 
     `stop()` ends it as SIGKILL would: connections are cut where they stand.
     """
 
-    def __init__(self, port: int = 0, *, acknowledge: bool = True) -> None:
+    def __init__(self, port: int = 0, *, acknowledge: bool = True, delay: float = 0.0) -> None:
         self.acknowledge = acknowledge
+        self.delay = delay
         self.records: list[bytes] = []
         self._connections: list[socket.socket] = []
         self._server = socket.create_server(("127.0.0.1", port))
@@ -131,6 +139,7 @@ class RelpSink:
                         answers += _answer(number, b"200 OK")
             del buffer[:at]
             if answers:
+                time.sleep(self.delay)
                 try:
                     connection.sendall(answers)
                 except OSError:

@@ -1,0 +1,77 @@
+"""The appliance's own rsyslog: rendered from a configuration, run on ports of loopback."""
+
+import socket
+from pathlib import Path
+from typing import Any
+
+from appliance.config import model
+from appliance.config.units import Endpoint, Size
+from appliance.host.rsyslog import Paths, render
+from tests.harness.net import free_port
+from tests.harness.processes import Rsyslogd
+
+LOOPBACK = "127.0.0.1"
+
+
+def listeners(*names: str, queue: Path, tls: model.ServerTls | None = None, **queue_settings: Any) -> model.Listeners:
+    """The listeners named, each on a free port of loopback; `journal` off unless named."""
+    server = tls or model.ServerTls()
+    made: dict[str, Any] = {
+        "udp": lambda: model.UdpListener(
+            port=free_port(socket.SOCK_DGRAM), address=LOOPBACK, receive_buffer=Size(4 * 2**20)
+        ),
+        "tcp": lambda: model.TcpListener(port=free_port(), address=LOOPBACK),
+        "tls": lambda: model.TlsListener(port=free_port(), address=LOOPBACK, tls=server),
+        "relp": lambda: model.RelpListener(port=free_port(), address=LOOPBACK),
+        "relp_tls": lambda: model.RelpTlsListener(port=free_port(), address=LOOPBACK, tls=server),
+        "journal": lambda: True,
+    }
+    queue.mkdir(parents=True, exist_ok=True)
+    return model.Listeners(
+        **{"journal": False, **{name: made[name]() for name in names}},
+        queue=model.Queue(path=str(queue), **queue_settings),
+    )
+
+
+def configuration(listen: model.Listeners, relp_port: int, **relay: Any) -> model.Config:
+    """A whole configuration whose relay listens for rsyslog on `relp_port`."""
+    return model.Config(
+        loki=model.Loki(url="http://127.0.0.1:9/loki/api/v1/push"),
+        relay=model.Relay(listen=model.Listen(relp=Endpoint(f"{LOOPBACK}:{relp_port}")), **relay),
+        listeners=listen,
+    )
+
+
+class ApplianceRsyslog(Rsyslogd):
+    """rsyslogd with the rendered configuration and the environment that its unit gives it."""
+
+    def __init__(
+        self, directory: Path, listen: model.Listeners, relp_port: int, *, zone: str = "UTC", **relay: Any
+    ) -> None:
+        self.listen = listen
+        self.statistics = directory / "stats.json"
+        work = directory / "state"
+        work.mkdir(parents=True, exist_ok=True)
+        text = render(
+            configuration(listen, relp_port, **relay),
+            paths=Paths(work=str(work), statistics=str(self.statistics)),
+            stats_interval=1,
+        )
+        super().__init__(directory, text)
+        self.env = {"LC_ALL": "C", "TZ": zone}
+
+    def ready(self) -> "ApplianceRsyslog":
+        """Start and wait until the listeners are there."""
+        stream = (self.listen.tcp, self.listen.tls, self.listen.relp, self.listen.relp_tls)
+        self.up(*[listener.port for listener in stream if listener])
+        if self.listen.udp:
+            wait_for_udp(self.listen.udp.port)
+        return self
+
+
+def wait_for_udp(port: int) -> None:
+    """Wait until someone is bound to this UDP port."""
+    from tests.harness.net import wait_until
+
+    wanted = f":{port:04X} "
+    wait_until(lambda: wanted in Path("/proc/net/udp").read_text(), what=f"UDP port {port}")
