@@ -13,9 +13,11 @@ from appliance.config.units import Endpoint
 from appliance.relay.http_server import HttpLimits, HttpServer, Request, Response, Route
 from appliance.relay.metrics import Metrics
 from appliance.relay.rates import RateMeter
-from appliance.relay.status import Parts, build_status, totals
+from appliance.relay.status import Parts, build_status, first_troubles, totals, troubles
 
 _SAMPLE = 2.0  # seconds
+_RECENT = 15 * 60.0  # seconds
+_SAMPLE_RECENT = 30.0  # seconds
 _INDEX = "/metrics  for Prometheus\n/ready    200 when logs can be taken, else 503 and why\n/status   JSON\n"
 
 
@@ -26,6 +28,8 @@ class HttpEndpoints:
         self._parts = parts
         self._metrics = metrics
         self._meter = RateMeter()
+        self._recent = RateMeter(_RECENT)
+        self._recent.sample(time.monotonic(), first_troubles(parts))
         self._sampler: asyncio.Task[None] | None = None
         routes = {
             "/": {"GET": Route(self._index)},
@@ -53,8 +57,13 @@ class HttpEndpoints:
         return self._server.endpoint
 
     async def _sample(self) -> None:
+        sampled = time.monotonic()
         while True:
-            self._meter.sample(time.monotonic(), totals(self._parts))
+            now = time.monotonic()
+            self._meter.sample(now, totals(self._parts))
+            if now - sampled >= _SAMPLE_RECENT:
+                self._recent.sample(now, troubles(self._parts))
+                sampled = now
             await asyncio.sleep(_SAMPLE)
 
     async def _index(self, request: Request) -> Response:
@@ -69,5 +78,5 @@ class HttpEndpoints:
         return Response.text(503, "Not ready: " + reason) if reason else Response.text(200, "Ready")
 
     async def _status(self, request: Request) -> Response:
-        status = msgspec.json.encode(build_status(self._parts, self._meter))
+        status = msgspec.json.encode(build_status(self._parts, self._meter, self._recent))
         return Response(200, msgspec.json.format(status, indent=2) + b"\n", "application/json")

@@ -86,10 +86,29 @@ def totals(parts: Parts) -> dict[str, int]:
     return {**parts.intake.stats.messages, "loki": parts.sender.stats.pushed_entries}
 
 
+def troubles(parts: Parts) -> dict[str, int]:
+    """Totals whose growth is worth telling, see Status.recent."""
+    intake, rsyslog = parts.intake.stats, parts.rsyslog()
+    return {
+        "given_up": sum(merged([parts.spool.stats.dropped, parts.sender.stats.dead_lettered]).values()),
+        "udp_dropped": sum(parts.udp_losses().drops.values()),
+        "rsyslog_discarded": rsyslog.discarded if rsyslog else 0,
+        "set_aside": parts.spool.stats.set_aside,
+        "streams_overflowed": intake.guard.overflowed,
+        "connections_refused": intake.refused + parts.push.server.stats.refused,
+    }
+
+
+def first_troubles(parts: Parts) -> dict[str, int]:
+    """What there was before the relay started: only the counters of others begin above zero."""
+    return {name: count for name, count in troubles(parts).items() if name in ("udp_dropped", "rsyslog_discarded")}
+
+
 # ---- putting together ----------------------------------------------------------------------------
 
 
-def build_status(parts: Parts, meter: RateMeter, now: float | None = None) -> Status:
+def build_status(parts: Parts, meter: RateMeter, recent: RateMeter, now: float | None = None) -> Status:
+    """`meter` has sampled `totals`, `recent` has sampled `troubles`; `now` in Unix seconds."""
     now = time.time() if now is None else now
     clock = time.monotonic()
     intake, sender, push = parts.intake.stats, parts.sender.stats, parts.push.stats
@@ -115,6 +134,7 @@ def build_status(parts: Parts, meter: RateMeter, now: float | None = None) -> St
         ready=not not_ready,
         not_ready_reason=not_ready,
         problems=[],
+        recent=recent.growth(troubles(parts)),
         inputs=inputs,
         queue=_queue(parts, now),
         loki=LokiStatus(

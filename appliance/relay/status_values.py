@@ -135,6 +135,10 @@ class ProcessStatus(msgspec.Struct):
 
 
 class Status(msgspec.Struct):
+    """`recent`: what grew in the last 15 minutes of udp_dropped, rsyslog_discarded, streams_overflowed, given_up
+    (entries dropped for good or dead-lettered), set_aside (batches) and connections_refused.
+    """
+
     version: str
     now: float
     started: float
@@ -142,6 +146,7 @@ class Status(msgspec.Struct):
     ready: bool
     not_ready_reason: str
     problems: list[Problem]
+    recent: dict[str, int]
     inputs: dict[str, InputStatus]
     queue: QueueStatus
     loki: LokiStatus
@@ -157,6 +162,41 @@ class Status(msgspec.Struct):
     process: ProcessStatus
     config_reloads: int
     config_reload_failures: int
+
+
+# Counters whose growth is a problem for the next quarter of an hour: part, words, remedy.
+_RECENT = {
+    "given_up": (
+        "losses",
+        "{} entries were given up lately",
+        "see dropped for the reasons; what Loki refused for good is in the dead letters beside the spool",
+    ),
+    "udp_dropped": (
+        "udp",
+        "the kernel dropped {} datagrams lately",
+        "raise listeners.udp.receive_buffer, or let the loudest senders use TCP",
+    ),
+    "rsyslog_discarded": (
+        "rsyslog",
+        "rsyslog's queue was full, it discarded {} messages lately",
+        "bring Loki back, or raise listeners.queue.max_disk",
+    ),
+    "set_aside": (
+        "queue",
+        "{} unreadable batches were set aside lately",
+        "look at the disk's health; the files are in the directory set-aside of the spool",
+    ),
+    "streams_overflowed": (
+        "streams",
+        "{} label sets gave up labels lately: {limit} streams are allowed",
+        "use fewer labels, or raise labels.guard.max_streams if Loki allows more",
+    ),
+    "connections_refused": (
+        "connections",
+        "{} connections were refused lately, as too many were open",
+        "raise relay.connections.max, or see who connects so often",
+    ),
+}
 
 
 def problems_of(status: Status) -> Iterable[Problem]:
@@ -181,32 +221,12 @@ def problems_of(status: Status) -> Iterable[Problem]:
         yield Problem(
             "queue", f"the spool is {queue.fill_ratio:.0%} full", "bring Loki back before it is full, or enlarge it"
         )
-    if queue.set_aside:
+    for name, (part, words, remedy) in _RECENT.items():
+        if count := status.recent.get(name, 0):
+            yield Problem(part, words.format(count, limit=status.streams.limit), remedy)
+    if rsyslog is not None and rsyslog.stalled:
         yield Problem(
-            "queue",
-            f"{queue.set_aside} unreadable batches were set aside",
-            "look at the disk's health; the files are in the directory set-aside of the spool",
+            "rsyslog",
+            f"{rsyslog.queue} messages wait in rsyslog and none moves on",
+            "the relay may be blocked by a full spool, see queue",
         )
-    if status.streams.overflowed:
-        yield Problem(
-            "streams",
-            f"{status.streams.overflowed} streams gave up labels: {status.streams.limit} are allowed",
-            "use fewer labels, or raise labels.guard.max_streams if Loki allows more",
-        )
-    if any(status.udp.drops_by_port.values()):
-        yield Problem(
-            "udp",
-            f"the kernel dropped {sum(status.udp.drops_by_port.values())} datagrams",
-            "raise listeners.udp.receive_buffer, or let the loudest senders use TCP",
-        )
-    if rsyslog is not None and not rsyslog.stale:
-        if rsyslog.discarded:
-            yield Problem(
-                "rsyslog", f"rsyslog discarded {rsyslog.discarded} messages", "enlarge listeners.queue.max_disk"
-            )
-        if rsyslog.stalled:
-            yield Problem(
-                "rsyslog",
-                f"{rsyslog.queue} messages wait in rsyslog and none moves on",
-                "the relay may be blocked by a full spool, see queue",
-            )

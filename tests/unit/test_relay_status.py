@@ -26,7 +26,7 @@ from appliance.relay.rates import RateMeter
 from appliance.relay.sender_stats import Histogram, LastError, SenderStats
 from appliance.relay.sources import Sources
 from appliance.relay.spool import NewSegment, Spool, SpoolFull
-from appliance.relay.status import Parts, build_status
+from appliance.relay.status import Parts, build_status, first_troubles, troubles
 from appliance.relay.status_values import Status
 
 URL = "https://user:hunter2@loki.example:3100/loki/api/v1/push"
@@ -63,9 +63,12 @@ def segment(size: int) -> NewSegment:
     return NewSegment(b"x" * size, None, 3, 100, 10**18, 10**18 + 5, "")
 
 
-def look(parts: Parts, meter: RateMeter | None = None) -> Status:
+def look(parts: Parts, meter: RateMeter | None = None, recent: RateMeter | None = None) -> Status:
     """What a reader of the JSON gets."""
-    encoded = msgspec.json.encode(build_status(parts, meter or RateMeter()))
+    if recent is None:
+        recent = RateMeter(900)
+        recent.sample(0.0, {})
+    encoded = msgspec.json.encode(build_status(parts, meter or RateMeter(), recent))
     return msgspec.json.decode(encoded, type=Status)
 
 
@@ -97,7 +100,7 @@ def test_an_idle_relay_has_no_problems(parts: Parts) -> None:
 
 def test_no_credential_of_the_url_is_told(parts: Parts) -> None:
     assert look(parts).loki.url == "https://loki.example:3100/loki/api/v1/push"
-    assert "hunter2" not in msgspec.json.encode(build_status(parts, RateMeter())).decode()
+    assert "hunter2" not in msgspec.json.encode(build_status(parts, RateMeter(), RateMeter())).decode()
     assert "hunter2" not in Metrics(parts).render()[0].decode()
 
 
@@ -152,6 +155,34 @@ def test_rsyslog_and_the_kernel_are_part_of_it(parts: Parts, monkeypatch: pytest
     stale = look(parts).rsyslog
     assert stale is not None
     assert stale.stale and not stale.stalled
+
+
+def test_a_loss_is_a_problem_for_a_quarter_of_an_hour_and_a_count_for_ever(parts: Parts) -> None:
+    recent = RateMeter(900)
+    recent.sample(0.0, first_troubles(parts))
+    parts.sender.stats.dead_lettered = {"too_old": 5}
+    status = look(parts, recent=recent)
+    assert status.recent == {"given_up": 5}
+    assert [(problem.part, problem.problem) for problem in status.problems] == [
+        ("losses", "5 entries were given up lately")
+    ]
+    for moment in range(30, 1000, 30):
+        recent.sample(float(moment), troubles(parts))
+    status = look(parts, recent=recent)
+    assert (status.problems, status.recent, status.dropped) == ([], {}, {"too_old": 5})
+
+
+def test_what_was_lost_before_the_relay_started_is_no_recent_problem(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Parts, "udp_losses", lambda self: UdpLosses({514: 9}, {514: 0}, 9, 0))
+    recent = RateMeter(900)
+    recent.sample(0.0, first_troubles(parts))
+    assert look(parts, recent=recent).problems == []
+    monkeypatch.setattr(Parts, "udp_losses", lambda self: UdpLosses({514: 12}, {514: 0}, 9, 0))
+    assert look(parts, recent=recent).problems[0].problem == "the kernel dropped 3 datagrams lately"
+    monkeypatch.setattr(Parts, "udp_losses", lambda self: UdpLosses({514: 1}, {514: 0}, 9, 0))  # the socket is new
+    assert look(parts, recent=recent).problems == []
 
 
 def test_senders_are_listed_latest_first_and_bounded(parts: Parts) -> None:
