@@ -106,7 +106,7 @@ def _administrator(changed: dict[str, Change]) -> Action | None:
     add = f"id -u {name} >/dev/null 2>&1 || useradd --create-home --shell /bin/bash --comment Administrator {name}"
     commands = (
         ("sh", "-c", add),
-        ("usermod", "--append", "--groups", "adm,systemd-journal,sudo", name),
+        ("usermod", "--append", "--groups", "adm,systemd-journal,sudo,appliance", name),
         ("chpasswd", "--encrypted"),
     )
     return Action("administrator", "Setting up the administrator", commands, stdin=line, risky=True)
