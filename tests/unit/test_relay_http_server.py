@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from appliance.config.units import Endpoint
 from appliance.errors import ApplianceError
 from appliance.relay.http_server import HttpLimits, HttpServer, Request, Response, Route
 
+HAS_IPV6 = Path("/proc/net/if_inet6").exists() and bool(Path("/proc/net/if_inet6").read_text())
 ANY_PORT = Endpoint("127.0.0.1:0")
 
 
@@ -367,3 +369,36 @@ def test_whatever_is_sent_the_answer_is_never_500_and_the_server_lives(
         assert (await after.response())[2] == b"alive"
 
     run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("listen", "connect_to"),
+    [
+        (":0", ["127.0.0.1", "::1"]),
+        ("[::]:0", ["127.0.0.1", "::1"]),
+        pytest.param("[::1]:0", ["::1"], marks=pytest.mark.skipif(not HAS_IPV6, reason="IPv6 is switched off")),
+        ("localhost:0", ["localhost"]),
+        ("0.0.0.0:0", ["127.0.0.1"]),
+    ],
+)
+def test_addresses_are_listened_on_as_written(listen: str, connect_to: list[str]) -> None:
+    async def scenario() -> None:
+        server = HttpServer("test", ROUTES, HttpLimits())
+        await server.start(Endpoint(listen))
+        assert server.endpoint is not None
+        for address in connect_to:
+            if ":" in address and not HAS_IPV6:
+                continue
+            client = Client(*await asyncio.open_connection(address, server.endpoint.port))
+            client.send(b"GET /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            assert (await client.response())[2] == b"empty"
+            client.writer.close()
+        await server.stop(0.2)
+
+    asyncio.run(asyncio.wait_for(scenario(), 10))
+
+
+def test_an_address_of_another_machine_is_an_operators_error() -> None:
+    with pytest.raises(ApplianceError) as error:
+        asyncio.run(HttpServer("test", ROUTES, HttpLimits()).start(Endpoint("192.0.2.1:0")))
+    assert "cannot listen on 192.0.2.1:0: Cannot assign requested address" in error.value.message
