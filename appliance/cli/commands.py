@@ -47,11 +47,12 @@ class LazyGroup(TyperGroup):
         if cmd_name not in self.list_commands(ctx):
             return None
         module = importlib.import_module(COMMANDS[cmd_name].module)
-        app = getattr(module, "app", None)
-        if app is None:
+        if (app := getattr(module, "app", None)) is not None:
+            command: Any = typer.main.get_group(app)
+        else:
             app = typer.Typer(add_completion=False, rich_markup_mode=None)
             app.command(cmd_name, epilog=getattr(module, "EXAMPLE", None))(module.command)
-        command = typer.main.get_command(app)
+            command = typer.main.get_command(app)
         command.name = cmd_name
         return command
 

@@ -53,10 +53,12 @@ def check(
     if failed:
         raise ApplianceError(f"{failed} {'check' if failed == 1 else 'checks'} failed", hint="see the remedies above")
     if push is None:
-        push = (
-            sys.stdin.isatty() and sys.stdout.isatty() and typer.confirm("Push a test line to Loki and read it back?")
-        )
+        terminal = sys.stdin.isatty() and sys.stdout.isatty()
+        push = terminal and typer.confirm("Push a test line to Loki and look for it there?")
     if push:
-        from appliance.cli.test import push_and_read_back
+        from appliance.relay.trial import check_push
 
-        push_and_read_back(checked.config.loki)
+        for finding in check_push(checked.config):
+            show(finding)
+            if finding.ok is False:
+                raise ApplianceError("the test line did not arrive", hint="see the remedy above")

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pexpect
 import pytest
 import trustme
 
@@ -213,3 +214,28 @@ def test_the_command_shows_ticks_and_crosses_and_its_exit_code_tells(double: InP
     assert ill.returncode == 1
     assert "✗ connection" in ill.stdout
     assert ill.stderr.startswith("error: 1 check failed\n")
+
+
+def test_a_line_is_pushed_only_when_asked_for_and_then_read_back(double: InProcessLoki, tmp_path: Path) -> None:
+    file = tmp_path / "appliance.yaml"
+    spool = f"{{path: {tmp_path}/spool, max_size: 16MiB, min_free: 1MiB}}"
+    file.write_text(f"loki:\n  url: {double.push_url}\nrelay:\n  listen: {{push: ':0'}}\n  spool: {spool}\n")
+    command = ["-m", "appliance", "relay", "check", "--config", str(file)]
+    # On a terminal it asks, and no is an answer.
+    terminal = pexpect.spawn(sys.executable, command, encoding="utf-8", timeout=30)
+    terminal.expect_exact("Push a test line to Loki")
+    terminal.sendline("n")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert (terminal.exitstatus, double.count()) == (0, 0)
+    pushed = subprocess.run(
+        [sys.executable, *command, "--push"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert pushed.returncode == 0, pushed.stderr
+    assert "✓ read back" in pushed.stdout
+    assert double.count() == 1
+    double.fault("status", status=500)
+    refused = subprocess.run(
+        [sys.executable, *command, "--push"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert refused.returncode == 1

@@ -1,0 +1,51 @@
+"""`appliance test …`: send something and see it arrive."""
+
+import secrets
+import socket
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from appliance.config.load import DEFAULT_PATH, load
+from appliance.errors import ApplianceError, UsageError
+
+app = typer.Typer(help="Send something and see it arrive.", add_completion=False, rich_markup_mode=None)
+
+ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="The configuration.", metavar="FILE")]
+
+
+@app.command(epilog='Example: appliance test message "hello from the console"')
+def message(
+    text: Annotated[str, typer.Argument(help="What the message says.", metavar="[TEXT]")] = "a test of the forwarder",
+    config: ConfigFile = DEFAULT_PATH,
+    by: Annotated[
+        str, typer.Option("--by", help="Listener to send it to, such as udp, tcp or syslog_tcp.", metavar="LISTENER")
+    ] = "",
+    timeout: Annotated[float, typer.Option("--timeout", help="Seconds to wait for it in Loki.", min=0)] = 30,
+) -> None:
+    """Send a message to this forwarder as a device would, and look for it in Loki."""
+    from appliance.cli.findings import show
+    from appliance.relay import trial
+    from appliance.relay.check import Finding
+
+    settings = load(config)
+    ways = trial.ways(settings)
+    if not ways:
+        raise UsageError(
+            "no listener takes plain syslog", hint="switch on listeners.udp, listeners.tcp or relay.listen"
+        )
+    way = next((way for way in ways if not by or way.name.rpartition(".")[2] == by), None)
+    if way is None:
+        names = ", ".join(way.name.rpartition(".")[2] for way in ways)
+        raise UsageError(f"there is no listener {by}", hint=f"there are: {names}")
+    mark, started = secrets.token_hex(6), time.time()
+    trial.send(way, trial.message(f"{text} [{mark}]", started, socket.gethostname()))
+    show(Finding("sent", True, f"by {way.protocol.upper()} to {way.host}:{way.port}, marked {mark}"))
+    found = trial.find(settings, mark, started, timeout)
+    if found is None:
+        hint = "appliance relay check names what is wrong; the line is not lost, it waits in the queue or spool"
+        raise ApplianceError(f"the line was not in Loki within {timeout:g} s", hint=hint)
+    labels = ", ".join(f"{name}={value}" for name, value in sorted(found.labels.items()))
+    show(Finding("arrived", True, f"in Loki after {time.time() - started:.1f} s: {labels}"))

@@ -1,0 +1,45 @@
+"""`appliance test message`: a message goes in as a device's, and is found in Loki with its labels."""
+
+import subprocess
+import sys
+
+from tests.conftest import StartRelay
+from tests.loki_double import LokiUnderTest
+
+
+def trial(config: object, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "appliance", "test", "message", "--config", str(config), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_a_message_is_sent_and_found_in_loki(loki: LokiUnderTest, start_relay: StartRelay) -> None:
+    relay = start_relay(loki.push_url)
+    result = trial(relay.config_file, 'it\'s a `test` {of} "quotes"')
+    assert result.returncode == 0, result.stderr
+    assert "✓ sent: by TCP" in result.stdout
+    assert "✓ arrived: in Loki after" in result.stdout
+    assert "application=appliance-test" in result.stdout
+    (line,) = loki.lines()
+    assert line.startswith(b'it\'s a `test` {of} "quotes" [')
+
+
+def test_a_message_that_does_not_arrive_is_said_and_is_not_lost(loki: LokiUnderTest, start_relay: StartRelay) -> None:
+    relay = start_relay(loki.push_url)
+    loki.fault("hang")
+    result = trial(relay.config_file, "--timeout", "1")
+    assert result.returncode == 1
+    assert "not in Loki within 1 s" in result.stderr
+
+
+def test_nothing_listening_is_said(loki: LokiUnderTest, start_relay: StartRelay) -> None:
+    relay = start_relay(loki.push_url, up=False)
+    result = trial(relay.config_file)
+    assert result.returncode == 1
+    assert "relay.listen.syslog_tcp does not take the message" in result.stderr
+
+
+def test_an_unknown_listener_is_refused_with_those_there_are(loki: LokiUnderTest, start_relay: StartRelay) -> None:
+    relay = start_relay(loki.push_url, up=False)
+    result = trial(relay.config_file, "--by", "smoke")
+    assert result.returncode == 2
+    assert "hint: there are: syslog_tcp" in result.stderr
