@@ -112,7 +112,7 @@ def check(text: str, *, rsyslogd: str = "rsyslogd") -> None:
     program = shutil.which(rsyslogd) or shutil.which(rsyslogd, path="/usr/sbin:/sbin")
     if program is None:
         raise ApplianceError(
-            "rsyslogd is not installed", hint="install the packages rsyslog, rsyslog-relp and rsyslog-openssl"
+            "rsyslogd is not installed", hint="install the packages rsyslog, rsyslog-relp and rsyslog-gnutls"
         )
     with tempfile.TemporaryDirectory(prefix="rsyslog-check-") as directory:
         file = Path(directory) / "rsyslog.conf"
