@@ -21,10 +21,17 @@ def server_names(config: Config, addresses: list[str]) -> list[str]:
     return list(dict.fromkeys([*names, *static, *addresses]))
 
 
-def ensure_own(store: TlsStore, config: Config, addresses: list[str], now: datetime | None = None) -> str:
+def ensure_own(
+    store: TlsStore,
+    config: Config,
+    addresses: list[str],
+    now: datetime | None = None,
+    good_until: datetime | None = None,
+) -> str:
     """Make what is missing, renew what ends soon or no longer fits. Return what was done, or ''.
 
-    A certificate that came from somewhere else is left alone.
+    What ends before `good_until` is renewed, by default what ends within RENEW_BEFORE. A certificate
+    that came from somewhere else is left alone.
     """
     from appliance.host.tls.judge import describe, issued_by
 
@@ -44,8 +51,8 @@ def ensure_own(store: TlsStore, config: Config, addresses: list[str], now: datet
     if not issued_by(server.certificate, authority.certificate):
         return made
     facts = describe(server.certificate)
-    if facts.not_after - now < RENEW_BEFORE:
-        reason = f"it ended on {facts.not_after:%Y-%m-%d}"
+    if facts.not_after < (good_until or now + RENEW_BEFORE):
+        reason = f"the one before ends on {facts.not_after:%Y-%m-%d}"
     elif missing := [name for name in names if name not in facts.names]:
         # Addresses come and go with DHCP: known names stay in.
         names = list(dict.fromkeys([*names, *facts.names]))[:50]
