@@ -51,6 +51,8 @@ class _Reader:
     def run(self) -> None:
         self._read_description()
         assert self.description is not None
+        if not self.description.disks and self.findings:
+            return  # without knowing the disks nothing more can be said
         for disk in self.description.disks:
             self._read_disk(disk)
         self._read_end()

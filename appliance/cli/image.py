@@ -19,6 +19,7 @@ def memory_size(text: str) -> int:
     """Bytes for 2GiB, 2G, 2048M or plain bytes; UsageError for anything else."""
     word = text.strip().upper().removesuffix("B").removesuffix("I")
     number, unit = (word[:-1], word[-1]) if word[-1:].isalpha() else (word, "")
+    number = number.strip()
     if not number.isdigit() or unit not in MEMORY_UNITS:
         raise UsageError(f"{text!r} is no size", hint="Give it like 2GiB or 1536MiB.")
     return int(number) * MEMORY_UNITS[unit]

@@ -22,12 +22,13 @@ HOST_SEEN_BY_GUEST = "10.0.2.2"
 # MONITOR Xen panics, with AVX/XSAVE the guest's user space segfaults at random, with RDTSCP a PVH
 # guest dies in its kernel. Xen under TCG wants one processor.
 QEMU = (
-    *("qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-reboot"),
+    # Dies with the test, however that ends.
+    *("setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-reboot"),
     *("-accel", "tcg,thread=multi,tb-size=1024"),
     *("-cpu", "EPYC,+svm,+npt,-smap,-monitor,-avx,-avx2,-fma,-f16c,-xsave,-xsaveopt,-xgetbv1,-rdtscp"),
-    *("-smp", "1", "-m", "2560"),
+    *("-smp", "1", "-m", "4096"),
 )
-XEN_ARGUMENTS = "com1=115200,8n1 console=com1 dom0_mem=768M,max:768M dom0_max_vcpus=1 spec-ctrl=no xpti=no noreboot"
+XEN_ARGUMENTS = "com1=115200,8n1 console=com1 dom0_mem=1536M,max:1536M dom0_max_vcpus=1 spec-ctrl=no xpti=no noreboot"
 DOM0_ARGUMENTS = "root=/dev/vda rw console=hvc0 mitigations=off quiet init=/dom0-init"
 
 
@@ -117,7 +118,7 @@ def _qemu_command(dom0: Dom0, guest: Guest, share: Path) -> list[str]:
     command += ["-initrd", f"{dom0.vmlinuz} {DOM0_ARGUMENTS.replace(',', ',,')},{dom0.initrd}"]
     for disk in (dom0.root, guest.disk, *guest.more_disks):
         kind = "qcow2" if disk.suffix == ".qcow2" else "raw"
-        command += ["-drive", f"file={disk},format={kind},if=virtio,snapshot=on,cache=unsafe"]
+        command += ["-drive", f"file={disk},format={kind},if=virtio,snapshot=on"]
     command += ["-virtfs", f"local,path={share},mount_tag=share,security_model=none"]
     command += ["-netdev", f"user,id=net{forwards}", "-device", "virtio-net-pci,netdev=net,romfile="]
     return [*command, "-serial", f"file:{share}/xen.log", "-monitor", "none"]
