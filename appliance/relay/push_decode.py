@@ -13,11 +13,16 @@ import msgspec
 from appliance.relay.hot import encode_pair
 from appliance.relay.intake import PushedStream
 from appliance.relay.label_syntax import LabelSyntaxError, format_labels, parse_labels
-from appliance.relay.push_proto import MalformedPushRequest, encode_entry, split_push
+from appliance.relay.push_proto import MalformedPushRequest, TooManyStreams, encode_entry, split_push
 
 _LATEST = 2**63 - 1  # nanoseconds
 _GZIP_MEMBERS = 1000
 _LABELS_KEPT = 4096  # canonical forms remembered
+_STREAMS = 20_000  # in one push; Loki takes 5,000 of a tenant
+# Arrays and objects of a JSON body, each of which takes some 130 bytes once decoded. Counted in
+# larger bodies only, and roughly: brackets within lines count as well.
+_JSON_VALUES = 1_000_000
+_JSON_COUNTED = 2 * 2**20
 
 
 class PushRefused(Exception):
@@ -149,7 +154,9 @@ def _from_protobuf(body: bytes, limit: int) -> list[PushedStream]:
     except cramjam.DecompressionError:
         raise PushRefused(400, "snappy: corrupt input", "compression") from None
     try:
-        parts = split_push(raw)
+        parts = split_push(raw, _STREAMS)
+    except TooManyStreams as error:
+        raise PushRefused(413, str(error), "too_large") from None
     except MalformedPushRequest as error:
         raise PushRefused(400, str(error), "protobuf") from None
     return [PushedStream(_labels(part[0]), part[1], part[2], part[3], part[4]) for part in parts]
@@ -167,7 +174,7 @@ def _labels(written: bytes) -> str:
         raise PushRefused(400, f"couldn't parse labels: {error}", "labels") from None
     if len(_canonical) >= _LABELS_KEPT:
         _canonical.clear()
-    if len(written) <= 4096:
+    if len(written) <= 1024:
         _canonical[written] = canonical
     return canonical
 
@@ -176,12 +183,16 @@ def _labels(written: bytes) -> str:
 
 
 def _from_json(body: bytes) -> list[PushedStream]:
+    if len(body) > _JSON_COUNTED and body.count(b"[") + body.count(b"{") > _JSON_VALUES:
+        raise PushRefused(413, f"more than {_JSON_VALUES} values in one push", "too_large")
     try:
         try:
             push = _json.decode(body)
         except UnicodeDecodeError:
             # Loki stores such lines; what is no UTF-8 becomes U+FFFD.
             push = _json.decode(body.decode("utf-8", "replace").encode())
+        if push.streams and len(push.streams) > _STREAMS:
+            raise PushRefused(413, f"more than {_STREAMS} streams in one push", "too_large")
         return [_json_stream(stream) for stream in push.streams or ()]
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         raise PushRefused(400, f"loghttp.PushRequest.Streams: {error}", "json") from None

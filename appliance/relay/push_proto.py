@@ -20,6 +20,10 @@ class MalformedPushRequest(ValueError):
     """Bytes that are not a PushRequest; the message has the form of Go's protobuf errors."""
 
 
+class TooManyStreams(ValueError):
+    """A push with more streams than are taken at once: two bytes each, unpacked, would fill the memory."""
+
+
 @cython.cclass
 class _Cursor:
     """A position in a message; `bad` once something there cannot be."""
@@ -140,12 +144,12 @@ def _entry(p: cython.p_uchar, cursor: _Cursor, end: cython.Py_ssize_t) -> cython
     return stamp
 
 
-def split_push(body: bytes) -> list[tuple[bytes, bytes, int, int, int]]:
+def split_push(body: bytes, max_streams: int) -> list[tuple[bytes, bytes, int, int, int]]:
     """The streams of a PushRequest as (labels, entries, count, oldest ns, newest ns), in order.
 
     `entries` is the concatenation of the stream's `entries` fields with their tags. A time stamp
     that does not fit into int64 nanoseconds is replaced by the nearest that does. Raises
-    MalformedPushRequest.
+    MalformedPushRequest or TooManyStreams.
     """
     p: cython.p_uchar = body
     end: cython.Py_ssize_t = len(body)
@@ -173,6 +177,8 @@ def split_push(body: bytes) -> list[tuple[bytes, bytes, int, int, int]]:
             else:
                 _skip(p, c, end, tag)
             continue
+        if len(streams) >= max_streams:
+            raise TooManyStreams(f"more than {max_streams} streams in one push")
         stream_end = _length(p, c, end)
         labels_start = labels_end = 0
         count = oldest = newest = 0

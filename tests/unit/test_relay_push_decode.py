@@ -154,7 +154,7 @@ def test_fields_in_any_order_and_unknown_ones_are_understood() -> None:
     swapped = entries + unknown + labels
     body = b"\x0a" + bytes([len(swapped)]) + swapped if len(swapped) < 128 else None
     assert body is not None
-    ((found_labels, found, count, _, _),) = split_push(body)
+    ((found_labels, found, count, _, _),) = split_push(body, 100)
     assert (found_labels, count) == (b'{a="b"}', 3)
     assert read_back(found) == LINES
 
@@ -212,6 +212,15 @@ def test_a_body_over_the_limit_is_413_before_it_is_unpacked() -> None:
     assert refused(zlib.compress(zeros), JSON, "deflate").status == 413
 
 
+def test_a_body_that_would_fill_the_memory_once_unpacked_is_413() -> None:
+    large = 16 * 2**20
+    assert refused(snappy(b"\x0a\x00" * (large // 2)), limit=large).status == 413
+    for element in (b"{},", b'{"values":[]},', b'{"values":[' + b'[""],' * 1000 + b'["1"]]},'):
+        body = b'{"streams":[' + element * (large // len(element) - 2) + b"{}]}"
+        assert refused(body, JSON, limit=large).status == 413
+    assert refused(b'{"streams":[' + b"{}," * 30_000 + b"{}]}", JSON).status == 413
+
+
 def test_a_gzip_of_very_many_empty_members_is_refused_quickly() -> None:
     assert refused(gzip.compress(b"") * 50_000, JSON, "gzip").status == 400
 
@@ -254,7 +263,7 @@ def test_any_bytes_are_decoded_or_refused_and_nothing_else(body: bytes, content_
 def check_split(body: bytes) -> None:
     """Either refused, or what comes out is what Google's library understands too."""
     try:
-        streams = split_push(body)
+        streams = split_push(body, 100)
     except MalformedPushRequest:
         return
     for _, entries, count, oldest, newest in streams:
@@ -311,7 +320,7 @@ def both(body: bytes) -> None:
     results: list[Any] = []
     for module in (push_proto, PLAIN):
         try:
-            results.append(module.split_push(body))
+            results.append(module.split_push(body, 100))
         except module.MalformedPushRequest as error:
             results.append(str(error))
     assert results[0] == results[1]
