@@ -6,6 +6,7 @@ by the type that is expected, not by YAML 1.1's guesses, so `method: off`, `min_
 """
 
 import difflib
+import functools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -57,12 +58,15 @@ class Decoded:
 def decode(node: yaml.Node | None, target: type) -> Decoded:
     """Decode a tree as `target`, a Section. Where the tree is wrong the value has the default instead."""
     decoder = _Decoder()
-    expected = inspect.type_info(target)
+    expected = _described(target)
     assert isinstance(expected, inspect.StructType)
     result = decoder.any(_EMPTY if node is None or _is_null(node) else node, expected, "")
     if result is _INVALID:
         result = _Decoder().struct(_EMPTY, expected, "")
     return Decoded(result, decoder.problems, decoder.lines)
+
+
+_described = functools.cache(inspect.type_info)
 
 
 class _Decoder:
@@ -261,6 +265,7 @@ class _Decoder:
         self.problems.append(Problem(_join(path, shown(key)), f"{where} has no such key", hint, line=_line(node)))
 
 
+@functools.cache
 def _places() -> dict[str, str]:
     """Return where in the file each key stands whose name stands in only one place."""
     from appliance.config.model import Config
@@ -279,7 +284,7 @@ def _places() -> dict[str, str]:
                     found.setdefault(item.encode_name, set()).add(path or "the top of the file")
                     walk(item.type, _join(path, item.encode_name))
 
-    walk(inspect.type_info(Config), "")
+    walk(_described(Config), "")
     return {key: next(iter(places)) for key, places in found.items() if len(places) == 1}
 
 

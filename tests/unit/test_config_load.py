@@ -352,7 +352,7 @@ def answer(text: str) -> None:
         assert parse(dump(config)).config == config
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.dictionaries(KEYS, TREES, max_size=6))
 def test_any_tree_is_answered_with_a_configuration_or_its_problems(tree: dict[str, object]) -> None:
     answer(yaml.safe_dump(tree, allow_unicode=True))
