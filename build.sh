@@ -6,8 +6,14 @@ cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")"
 
 # Debian packages, one list per purpose.
 PACKAGES_PYTHON=(python3 python3-venv python3-dev gcc libc6-dev ca-certificates tzdata)
-PACKAGES_TEST=(rsyslog rsyslog-relp rsyslog-gnutls rsyslog-openssl openssl shellcheck iproute2 util-linux systemd xva-img qemu-utils gdisk e2fsprogs zstd)
-PACKAGES_IMAGE=(debootstrap qemu-utils dosfstools mtools e2fsprogs gdisk parted kpartx squashfs-tools xz-utils zstd)
+PACKAGES_TEST=(
+    rsyslog rsyslog-relp rsyslog-gnutls rsyslog-openssl openssl shellcheck iproute2 util-linux systemd procps
+    libfaketime nftables sudo xva-img qemu-utils gdisk e2fsprogs zstd git
+)
+PACKAGES_IMAGE=(
+    debootstrap sudo qemu-utils dosfstools mtools e2fsprogs gdisk fdisk parted kpartx grub-common grub-efi-amd64-bin
+    binutils file git gpgv xz-utils zstd util-linux mount
+)
 PACKAGES_VM=(qemu-system-x86 ovmf mmdebstrap)
 
 LOGS=build/log
