@@ -71,13 +71,12 @@ def test_a_disk_filled_by_others_and_a_kill_lose_nothing(
     relay = start_relay(loki.push_url, {"relay": {"spool": {"path": str(small_disk / "spool"), "min_free": "0B"}}})
     loki.fault("refuse")
     load = RelpLoad(relay.relp, rate=2000, make=random_text, patience=120, window=1000)
-    time.sleep(0.7)
     filler = small_disk / "filler"
-    with filler.open("wb") as file:
+    with filler.open("wb", buffering=0) as file:
+        time.sleep(0.7)
         try:
             while True:
-                file.write(b"\0" * 4096)
-                file.flush()
+                assert file.write(b"\0" * 4096)
         except OSError:
             pass  # the disk is full, as wanted
     time.sleep(1.5)
@@ -93,7 +92,7 @@ def test_a_disk_filled_by_others_and_a_kill_lose_nothing(
 
 def test_a_full_spool_holds_senders_back_and_memory_stays_bounded(loki: LokiUnderTest, start_relay: StartRelay) -> None:
     """Plain TCP: nothing is acknowledged, so the sender has to feel it."""
-    relay = start_relay(loki.push_url, {"relay": {"spool": {"max_size": "4MiB"}}})
+    relay = start_relay(loki.push_url, {"relay": {"batch": {"size": "512KiB"}, "spool": {"max_size": "4MiB"}}})
     loki.fault("hang")
     total = 60000
     data = octet_counted(random_text(number) for number in range(total))
@@ -122,7 +121,10 @@ def test_a_full_spool_holds_senders_back_and_memory_stays_bounded(loki: LokiUnde
 
 
 def test_drop_oldest_counts_every_entry_it_gives_up(loki: LokiUnderTest, start_relay: StartRelay) -> None:
-    relay = start_relay(loki.push_url, {"relay": {"spool": {"max_size": "2MiB", "when_full": "drop_oldest"}}})
+    relay = start_relay(
+        loki.push_url,
+        {"relay": {"batch": {"size": "256KiB"}, "spool": {"max_size": "2MiB", "when_full": "drop_oldest"}}},
+    )
     loki.fault("refuse")
     load = RelpLoad(relay.relp, total=40000, make=random_text)
     sent = load.finish(stop=False)
