@@ -39,15 +39,15 @@ def prepare(disk: Path, config: Mapping[str, Any], work: Path) -> Guest:
         {WANTED: "/etc/systemd/system/xen-probe.service"},
     )
     inside = Inside(disk)
-    found = re.search(
-        r"^\s*linux\s+(\S+) (.*)\n\s*initrd\s+(\S+)", inside.read("/boot/grub/grub.cfg").decode(), re.MULTILINE
-    )
-    assert found, "no kernel in grub.cfg"
+    menu = inside.read("/boot/grub/grub.cfg").decode()
+    linux = re.search(r"^\s*linux\s+(\S+)\s+(.*)$", menu, re.MULTILINE)
+    ramdisk = re.search(r"^\s*initrd\s+(\S+)$", menu, re.MULTILINE)
+    assert linux and ramdisk, "no kernel in grub.cfg"
     kernel, initrd = work / "guest-vmlinuz", work / "guest-initrd"
-    kernel.write_bytes(inside.read(found[1]))
-    initrd.write_bytes(inside.read(found[3]))
+    kernel.write_bytes(inside.read(linux[1]))
+    initrd.write_bytes(inside.read(ramdisk[1]))
     # As GRUB starts it, with Xen's console last; the rest is only about time in an emulated processor.
-    arguments = f"{found[2]} console=hvc0 mitigations=off random.trust_cpu=on"
+    arguments = f"{linux[2].strip()} console=hvc0 mitigations=off random.trust_cpu=on"
     return Guest(disk, kernel, initrd, arguments)
 
 
