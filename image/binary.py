@@ -36,7 +36,8 @@ def check_build_machine() -> None:
     found = tuple(int(part) for part in version.split(".")[:2]) if name == "glibc" else (99, 0)
     if found > _DEBIAN_12_GLIBC or sys.version_info[:2] != _DEBIAN_12_PYTHON:
         raise ApplianceError(
-            f"the command must be packed with Debian 12's Python 3.11, not {sys.version.split()[0]} on {name} {version}",
+            f"the command must be packed with Debian 12's Python 3.11, "
+            f"not {sys.version.split()[0]} on {name} {version}",
             hint="build on Debian 12 (a container or chroot will do)",
         )
 

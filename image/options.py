@@ -73,11 +73,29 @@ def parser() -> argparse.ArgumentParser:
     add("--hostname", default="forwarder", metavar="NAME", help="host name until the configuration sets another")
     add("--package", action="append", default=[], metavar="NAME", help="extra Debian package; may be repeated")
     add("--mirror", default="", metavar="URL", help="Debian archive (default: this machine's own apt sources)")
-    add("--security-mirror", default="", metavar="URL", help="Debian security archive (default: as --mirror, beside it)")
+    add(
+        "--security-mirror", default="", metavar="URL", help="Debian security archive (default: as --mirror, beside it)"
+    )
     add("--proxy", default="", metavar="URL", help="HTTP proxy for fetching packages, not kept in the image")
-    add("--keyboard", default="us", metavar="LAYOUT[:VARIANT]", help="keyboard of the console, such as fr or de:nodeadkeys")
-    add("--config", default="", metavar="FILE", help="appliance.yaml to bake in: the machine then forwards from first boot")
-    add("--ssh-key", action="append", default=[], metavar="KEY|FILE", help="public key of the account `admin`; switches SSH on")
+    add(
+        "--keyboard",
+        default="us",
+        metavar="LAYOUT[:VARIANT]",
+        help="keyboard of the console, such as fr or de:nodeadkeys",
+    )
+    add(
+        "--config",
+        default="",
+        metavar="FILE",
+        help="appliance.yaml to bake in: the machine then forwards from first boot",
+    )
+    add(
+        "--ssh-key",
+        action="append",
+        default=[],
+        metavar="KEY|FILE",
+        help="public key of the account `admin`; switches SSH on",
+    )
     add("--firmware", default="bios", choices=("bios", "uefi"), help="what the machine in the XVA starts by")
     add("--cpus", type=int, default=2, metavar="N", help="processors of the machine in the XVA")
     add("--memory", type=int, default=2048, metavar="MIB", help="its memory in MiB")

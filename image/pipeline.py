@@ -51,7 +51,8 @@ def build(options: BuildOptions) -> Path:
                 note = lambda line: steps.note(f"    {line}")  # noqa: E731
                 version = appliance.__version__
                 write_artefacts(raw, options.output, version, epoch=epoch, choices=options.choices, note=note)
-            steps.note(f"disk: {raw.stat().st_blocks * 512 / 2**20:.0f} MiB of {raw.stat().st_size / 2**30:.0f} GiB used")
+            size = raw.stat()
+            steps.note(f"disk: {size.st_blocks * 512 / 2**20:.0f} MiB of {size.st_size / 2**30:.0f} GiB used")
             steps.note(f"built in {steps.total_seconds():.0f} s")
             return raw
         finally:
