@@ -49,3 +49,36 @@ def message(
         raise ApplianceError(f"the line was not in Loki within {timeout:g} s", hint=hint)
     labels = ", ".join(f"{name}={value}" for name, value in sorted(found.labels.items()))
     show(Finding("arrived", True, f"in Loki after {time.time() - started:.1f} s: {labels}"))
+
+
+@app.command(epilog="Example: appliance test loki --verify")
+def loki(
+    config: ConfigFile = DEFAULT_PATH,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Push entries over several streams and count them back by query.")
+    ] = False,
+    streams: Annotated[int, typer.Option("--streams", help="Streams to push to.", min=1, max=100)] = 5,
+    entries: Annotated[int, typer.Option("--entries", help="Entries in each stream.", min=1, max=1000)] = 20,
+    timeout: Annotated[float, typer.Option("--timeout", help="Seconds to wait for them in Loki.", min=0)] = 30,
+) -> None:
+    """Test the way to Loki step by step: name, connection, TLS, authentication; with --verify what it stores."""
+    from appliance.cli.findings import show
+    from appliance.relay.check import check_loki
+    from appliance.relay.verify import verify as push_and_count
+
+    settings = load(config)
+    failed = False
+    for finding in check_loki(settings.loki):
+        show(finding)
+        failed = failed or finding.ok is False
+    if failed:
+        raise typer.Exit(1)
+    if not verify:
+        return
+    result = push_and_count(settings.loki, secrets.token_hex(6), streams=streams, entries=entries, timeout=timeout)
+    for count in result.counts:
+        found = "not counted" if count.found is None else f"{count.found} found"
+        typer.echo(f"    stream {count.stream}: {count.sent} sent, {found}")
+    show(result.finding)
+    if not result.ok:
+        raise typer.Exit(1)

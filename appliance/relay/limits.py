@@ -22,8 +22,8 @@ _NEAR = 0.75
 """Share of a burst from which on a stream goes last."""
 _GENERATION = 20_000
 """Streams after which the older half is forgotten, unless used."""
-_PERIOD = 1800.0
-"""Seconds after which streams not used since are forgotten."""
+_PERIOD = 900.0
+"""Seconds; a stream not used for one to two of them is forgotten, as Loki forgets it after half an hour."""
 _SECOND = 1_000_000_000
 
 
@@ -39,7 +39,7 @@ class Need(enum.Enum):
 
 @dataclass(slots=True)
 class Plan:
-    """`odd` holds the parts that may not simply go; `new` the streams not sent before."""
+    """`odd` holds the parts that may not simply go; `new` the streams that Loki may not have."""
 
     odd: list[tuple[StreamPart, Need]] = field(default_factory=list)
     new: set[str] = field(default_factory=set)
@@ -55,6 +55,8 @@ class _Stream:
     """Newest time stamp sent."""
     newest_ns: int
     """Newest time stamp that Loki may hold for it; at least sent_ns."""
+    exists: bool = False
+    """Loki has it: it has answered for it, and not just for other streams of the same push."""
 
 
 class StreamLimits:
@@ -111,6 +113,7 @@ class StreamLimits:
                 highest = stream.newest_ns
                 if (
                     full_at <= near
+                    and stream.exists
                     and oldest >= highest - window
                     and newest <= highest + jump
                     and oldest >= floor
@@ -153,6 +156,8 @@ class StreamLimits:
                 # Loki may not have room for it, or hold newer entries that were sent before we started.
                 return Need.QUEUE
             self._young[part.labels] = stream = _Stream(now, part.newest_ns, max(part.newest_ns, now_ns))
+        elif not stream.exists:
+            plan.new.add(part.labels)
         if part.oldest_ns < stream.sent_ns - self.behind_ns:
             return Need.MEND
         if part.oldest_ns < stream.newest_ns - self.window_ns:
@@ -202,7 +207,15 @@ class StreamLimits:
         """Loki took the part when it was alone: nothing it holds is further ahead than its window."""
         stream = self._stream(part.labels)
         if stream is not None:
+            stream.exists = True
             stream.newest_ns = max(stream.sent_ns, min(stream.newest_ns, part.oldest_ns + self.behind_ns))
+
+    def confirm_streams(self, streams: Iterable[str]) -> None:
+        """Loki took a push with these new streams, one of them last: it had room for it, so for all before it."""
+        for labels in streams:
+            stream = self._stream(labels)
+            if stream is not None:
+                stream.exists = True
 
     def learn_cutoff(self, labels: str, cutoff_ns: int) -> None:
         """Loki named the oldest time stamp that it takes for a stream."""

@@ -50,14 +50,22 @@ class Piece:
     doubted_at: int = -1
     """How many pushes had succeeded when this was first refused without a reason we know."""
 
+    _counted: tuple[tuple[StreamPart, ...], int, int] | None = None
+
     @property
     def entries(self) -> int:
-        return self.carriage.segment.entries if self.parts is None else sum(part.entries for part in self.parts)
+        return self.carriage.segment.entries if self.whole else self._counts()[1]
 
     @property
     def size(self) -> int:
         """Uncompressed bytes."""
-        return self.carriage.segment.raw_size if self.parts is None else sum(part.length for part in self.parts)
+        return self.carriage.segment.raw_size if self.whole else self._counts()[2]
+
+    def _counts(self) -> tuple[tuple[StreamPart, ...], int, int]:
+        parts = self.parts or ()
+        if self._counted is None or self._counted[0] is not parts:
+            self._counted = parts, sum(part.entries for part in parts), sum(part.length for part in parts)
+        return self._counted
 
     def altered(self, body: bytes, *, mended: bool) -> "Piece":
         """A piece of the same segment with other bytes."""
@@ -88,7 +96,7 @@ class Parcel:
     fresh: bool = False
     """Overtakes the backlog."""
     new: set[str] = field(default_factory=set)
-    """Streams that were not sent before."""
+    """Streams that Loki may not have yet."""
     tries: int = 0
     refusals: int = 0
     """Times that the tenant's rate stood in the way."""

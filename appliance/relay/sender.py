@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 
 from appliance.config import model
 from appliance.relay.dead_letter import DeadLetters
-from appliance.relay.delivery import Delivery, Shared
+from appliance.relay.delivery import Delivery
+from appliance.relay.errand import Shared
 from appliance.relay.loki_client import LokiClient
 from appliance.relay.pace import Backoff
 from appliance.relay.parcel import Parcel
@@ -162,17 +163,10 @@ class Sender:
                 Delivery(self._shared, tenant, parcel).run()
             except Exception:  # a fault of ours must not end the thread, nor lose what it carried
                 log.exception("a push could not be made")
-                self._put_back(tenant, parcel)
             with self._changed:
                 self._in_flight -= 1
                 self._set_state()
                 self._changed.notify()
-
-    def _put_back(self, tenant: Tenant, parcel: Parcel) -> None:
-        with self._changed:
-            parcel.ready_at = self._shared.clock() + 30.0
-            if parcel.held is None and parcel not in tenant.retry and parcel.pieces:
-                tenant.retry.append(parcel)
 
     def _next(self) -> tuple[tuple[Tenant, Parcel] | None, float]:
         """A parcel of some tenant, or when to look again."""

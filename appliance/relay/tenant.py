@@ -45,6 +45,8 @@ class Tenant:
         self.in_flight: set[Parcel] = set()
         self.hold_until = 0.0
         """Until when a configuration error is waited out; 0 while there is none."""
+        self.holds = 0
+        """Such waits in a row."""
         self.partial: set[Carriage] = set()
         self._partial_bytes = 0
         self._ready: list[tuple[float, int, HeldStream]] = []
@@ -63,7 +65,7 @@ class Tenant:
         """Uncompressed bytes of a push as Loki counts them."""
         self.body_limit = float("inf")
         """Compressed bytes of a push, once a 413 has taught it."""
-        self.hold_until = 0.0
+        self.hold_until, self.holds = 0.0, 0
         for parcel in self.retry:
             parcel.ready_at = 0.0
 

@@ -382,7 +382,7 @@ def test_streams_that_loki_has_no_room_for_go_under_fewer_labels(bench: MakeBenc
 def test_lines_for_which_loki_has_no_stream_left_wait_until_it_has(
     bench: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appliance.relay.delivery._NO_ROOM", 0.3)
+    monkeypatch.setattr("appliance.relay.verdict_settlement._NO_ROOM", 0.3)
     b = bench()
     b.loki.set_limits(max_streams=20)
     b.put(*app_streams(0))

@@ -1,0 +1,135 @@
+"""One parcel under way: what all steps of its delivery share.
+
+The pieces are taken, put back or replaced here, so that none is ever forgotten. What is shared
+between threads (`Shared`) is touched under its lock.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from appliance.config import model
+from appliance.relay.answers import Answer
+from appliance.relay.dead_letter import DeadLetter, DeadLetters
+from appliance.relay.logproto import Entry
+from appliance.relay.loki_client import LokiClient
+from appliance.relay.pace import Backoff
+from appliance.relay.parcel import Cargo, Carriage, Parcel, Piece
+from appliance.relay.sender_stats import SenderStats, add
+from appliance.relay.spool import Spool
+from appliance.relay.tenant import Tenant
+
+log = logging.getLogger(__name__)
+
+HOLD = 30.0
+"""Seconds between tries while the configuration is wrong; the first ones come sooner."""
+
+
+@dataclass(slots=True)
+class Shared:
+    """What all threads of a sender share."""
+
+    loki: model.Loki
+    client: LokiClient
+    spool: Spool
+    dead_letters: DeadLetters
+    drop_order: Sequence[str]
+    backoff: Backoff
+    now: Callable[[], float] = time.time
+    clock: Callable[[], float] = time.monotonic
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    stats: SenderStats = field(default_factory=SenderStats)
+    tenants: dict[str, Tenant] = field(default_factory=dict)
+    stored: int = 0
+    """Pushes that Loki took."""
+    refused_in_a_row: int = 0
+
+    def now_ns(self) -> int:
+        return int(self.now() * 1e9)
+
+
+class Errand:
+    """A parcel, its bytes, and the ways in which its pieces leave it."""
+
+    def __init__(self, shared: Shared, tenant: Tenant, parcel: Parcel) -> None:
+        self._shared, self._tenant, self._parcel = shared, tenant, parcel
+        self._cargo = Cargo()
+        self._done: list[Carriage] = []
+        self._delay = 0.0
+        """Seconds after which the rest of a held stream goes on."""
+        self._again = False
+        """The parcel is to be tried again as it is, once this errand is over."""
+        self._client = shared.client
+        self._body_size = 0
+        self._pushed_ns = 0
+
+    def _works(self, size: int) -> None:
+        """Loki answered and stored something."""
+        shared = self._shared
+        shared.stored += 1
+        shared.refused_in_a_row = 0
+        shared.backoff.succeeded()
+        self._tenant.hold_until, self._tenant.holds = 0.0, 0
+        self._tenant.pace.stored(size, shared.clock())
+        shared.stats.last_success = shared.now()
+
+    def _taken(self, carriage: Carriage) -> None:
+        carriage.pieces -= 1
+        if carriage.pieces == 0:
+            self._done.append(carriage)
+
+    def _remove_done(self) -> None:
+        for carriage in self._done:
+            try:
+                self._shared.spool.remove(carriage.segment)
+            except OSError as error:
+                log.error("a segment that was sent cannot be removed", extra={"reason": error.strerror})
+        self._done.clear()
+
+    def _put_back(self, delay: float = 0.0) -> None:
+        parcel = self._parcel
+        parcel.ready_at = self._shared.clock() + delay
+        self._delay = delay
+        self._again = True
+
+    def _replace(self, streams: Iterable[tuple[str, list[Piece]]], delay: float = 0.0) -> None:
+        """The parcel's pieces are done; others, of single streams, take their place before what waits."""
+        parcel, now = self._parcel, self._shared.clock()
+        if parcel.held is not None:
+            self._tenant.take_out(parcel)
+        self._delay = max(self._delay, delay)
+        for labels, pieces in streams:
+            for piece in pieces:
+                piece.carriage.pieces += 1
+            self._tenant.queue(labels, pieces, now, first=True, delay=delay)
+        for piece in parcel.pieces:
+            self._taken(piece.carriage)
+
+    def _stamp(self, piece: Piece, newest_ns: int) -> int:
+        """The time stamp for entries whose own is refused: when they were received, as near as Loki takes it."""
+        now_ns = self._shared.now_ns()
+        limits = self._shared.loki.limits
+        received = piece.carriage.segment.created_ms * 1_000_000
+        if received < now_ns - round(limits.oldest * 0.8e9):
+            received = now_ns
+        return min(max(received, newest_ns - self._tenant.limits.behind_ns // 2), max(now_ns, newest_ns))
+
+    def _bury(self, dead: list[tuple[str, Entry, str]], answer: Answer) -> bool:
+        """Keep entries as dead letters; if that fails, put the parcel back, for nothing may be lost."""
+        shared, tenant = self._shared, self._parcel.tenant or self._shared.loki.tenant or ""
+        try:
+            shared.dead_letters.keep(DeadLetter(tenant, labels, entry, why, answer.body) for labels, entry, why in dead)
+        except OSError as error:
+            log.error(
+                "dead letters cannot be written; the entries stay in the spool",
+                extra={"reason": error.strerror, "path": str(shared.dead_letters.directory)},
+            )
+            with shared.lock:
+                self._put_back(HOLD)
+            return False
+        with shared.lock:
+            for _, _, why in dead:
+                add(shared.stats.dead_lettered, why)
+        return True

@@ -1,0 +1,214 @@
+"""What happens to a parcel before it is pushed: read, judged by the limits, mended, cut to size.
+
+After this everything left in the parcel may go in one push; the rest waits in queues by stream.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+
+import cramjam
+
+from appliance.relay.errand import Errand
+from appliance.relay.limits import Need, Plan
+from appliance.relay.logproto import MalformedPush, StreamPart, encode_stream, entries_of, scan
+from appliance.relay.parcel import Parcel, Piece, in_chunks
+from appliance.relay.repair import Bounds, broken, mend
+from appliance.relay.sender_stats import add
+from appliance.relay.sorting import with_labels
+from appliance.relay.spool import SegmentUnreadable
+from appliance.relay.verdicts import Reason
+
+log = logging.getLogger(__name__)
+
+
+class Preparation(Errand):
+    """The steps before the push."""
+
+    def _load(self) -> None:
+        """Read what the parcel carries; a segment that cannot be read is set aside."""
+        loaded: set[int] = set()
+        for piece in list(self._parcel.pieces):
+            segment = piece.carriage.segment
+            if piece.body is not None or segment.sequence in loaded:
+                continue
+            try:
+                found = self._shared.spool.load(segment)
+                self._cargo.put(piece.carriage, found.compressed)
+                if piece.parts is None:
+                    piece.parts = found.parts if found.parts is not None else tuple(scan(self._cargo.raw(piece)))
+                loaded.add(segment.sequence)
+            except (SegmentUnreadable, MalformedPush, cramjam.DecompressionError) as error:
+                log.error("a segment of the spool cannot be read and is set aside", extra={"reason": str(error)})
+                self._shared.spool.set_aside(segment, str(error))
+                with self._shared.lock:
+                    if self._parcel.held is not None:
+                        self._tenant.take_out(Parcel(self._tenant.name, [piece], held=self._parcel.held))
+                    self._parcel.pieces.remove(piece)
+
+    def _plan(self) -> None:
+        """Keep in the parcel what may go as it is; the rest queues by stream."""
+        parcel, tenant, shared = self._parcel, self._tenant, self._shared
+        owner = [(part, piece) for piece in parcel.pieces for part in piece.parts or ()]
+        with shared.lock:
+            busy: Callable[[str], bool] = (lambda labels: False) if parcel.fresh else tenant.busy
+            plan = tenant.limits.plan((p for p, _ in owner), shared.clock(), shared.now_ns(), tenant.held, busy)
+            parcel.new = plan.new
+            parcel.planned = True
+        if plan.odd:
+            self._set_odd_apart(plan, {id(part): piece for part, piece in owner})
+        self._bound_size()
+
+    def _set_odd_apart(self, plan: Plan, owner: dict[int, Piece]) -> None:
+        parcel = self._parcel
+        # The last place is for a new stream, if there is one: then the answer tells whether Loki has room.
+        last = next(
+            (
+                part
+                for part, need in plan.odd
+                if need is Need.LAST and owner[id(part)] is parcel.pieces[-1] and not plan.new
+            ),
+            None,
+        )
+        queued: list[tuple[str, list[Piece]]] = []
+        leaving: dict[int, set[int]] = {}
+        for part, need in plan.odd:
+            if part is not last:
+                piece = owner[id(part)]
+                queued.extend(self._odd_pieces(piece, part, need))
+                leaving.setdefault(id(piece), set()).add(part.offset)
+        with self._shared.lock:
+            now = self._shared.clock()
+            for labels, pieces in queued:
+                for piece in pieces:
+                    piece.carriage.pieces += 1
+                self._tenant.queue(labels, pieces, now)
+            kept = []
+            for piece in parcel.pieces:
+                gone = leaving.get(id(piece), set())
+                parts = tuple(p for p in piece.parts or () if p.offset not in gone and p is not last)
+                if last is not None and piece is parcel.pieces[-1]:
+                    parts = (*parts, last)
+                if not parts:
+                    self._taken(piece.carriage)
+                    continue
+                if parts != piece.parts:
+                    piece.parts, piece.whole = parts, False
+                kept.append(piece)
+            parcel.pieces = kept
+
+    def _odd_pieces(self, piece: Piece, part: StreamPart, need: Need) -> Iterable[tuple[str, list[Piece]]]:
+        raw = self._cargo.raw
+        if need is Need.MEND:
+            body = self._mended(piece, raw(piece), part)
+            if body is not None:
+                yield part.labels, [piece.altered(body, mended=True)]
+                return
+        if need is Need.REDUCE:
+            reduction = self._tenant.limits.reduction(part.labels)
+            if reduction is not None:
+                labels, body = with_labels(raw(piece), part, *reduction)
+                with self._shared.lock:
+                    add(self._shared.stats.mutated, "streams", part.entries)
+                yield labels, [piece.altered(body, mended=False)]
+                return
+        if part.length > self._tenant.limits.largest_part and part.entries > 1:
+            yield part.labels, list(in_chunks(piece, raw(piece), part, self._tenant.limits.largest_part))
+            return
+        yield part.labels, [Piece(piece.carriage, (part,), whole=False, charged=need is Need.LAST)]
+
+    def _bound_size(self) -> None:
+        """Let the parcel be as large as Loki takes; what is over goes in parcels of its own."""
+        parcel, tenant = self._parcel, self._tenant
+        if not parcel.pieces:
+            return
+        room = tenant.room(parcel.size, parcel.entries)
+        if tenant.body_limit < float("inf"):
+            compressed = sum(len(self._cargo.block(piece)) for piece in parcel.pieces)
+            room = min(room, parcel.size * tenant.body_limit / max(compressed, 1))
+        waiting = [parcel]
+        whole: list[Parcel] = []
+        with self._shared.lock:
+            while waiting:
+                one = waiting.pop()
+                pair = one.split() if one.size > room else None
+                if pair is None:
+                    whole.append(one)
+                else:
+                    waiting.extend(reversed(pair))
+            if len(whole) > 1:
+                parcel.pieces = whole[0].pieces
+                tenant.retry.extend(whole[1:])
+
+    def _put_new_last(self) -> None:
+        """Let a new stream be the last of the push, for whose answer Loki has looked at its room for streams.
+
+        Loki makes streams in the order of the push: if there was room for the last, there was for all.
+        """
+        pieces, new = self._parcel.pieces, self._parcel.new
+        final = pieces[-1].parts
+        if not new or not final or final[-1].labels in new:
+            return
+        labels = next((p.labels for piece in reversed(pieces) for p in piece.parts or () if p.labels in new), None)
+        if labels is None:
+            return
+        moved: list[Piece] = []
+        with self._shared.lock:
+            for piece in list(pieces):
+                mine = tuple(part for part in piece.parts or () if part.labels == labels)
+                others = tuple(part for part in piece.parts or () if part.labels != labels)
+                if not mine:
+                    continue
+                if piece is pieces[-1] and not moved:
+                    piece.parts, piece.whole = (*others, *mine), False
+                    return
+                if others:
+                    piece.carriage.pieces += 1
+                    moved.append(Piece(piece.carriage, mine, whole=False, body=piece.body, mended=piece.mended))
+                    piece.parts, piece.whole = others, False
+                else:
+                    pieces.remove(piece)
+                    moved.append(piece)
+            pieces.extend(moved)
+
+    def _mend_held(self) -> None:
+        """Mend what has waited so long that Loki would now refuse it."""
+        bounds = Bounds.of(self._shared.loki.limits, self._shared.now_ns(), 0.05)
+        for piece in self._parcel.pieces:
+            for part in piece.parts or ():
+                with self._shared.lock:
+                    behind = self._tenant.limits.too_far_behind(part)
+                if (
+                    behind or part.oldest_ns < bounds.oldest_ns or part.newest_ns > bounds.newest_ns
+                ) and not piece.mended:
+                    body = self._mended(piece, self._cargo.raw(piece), part)
+                    if body is not None:
+                        piece.body, piece.parts, piece.whole, piece.mended = body, tuple(scan(body)), False, True
+        with self._shared.lock:
+            now, now_ns = self._shared.clock(), self._shared.now_ns()
+            for piece in self._parcel.pieces:
+                if not piece.charged:
+                    piece.charged = True
+                    for part in piece.parts or ():
+                        self._tenant.limits.charge(part, now, now_ns)
+
+    def _mended(self, piece: Piece, raw: bytes, part: StreamPart) -> bytes | None:
+        """The part with the time stamps replaced that Loki would refuse; None if there are none."""
+        bounds = Bounds.of(self._shared.loki.limits, self._shared.now_ns(), 0.1)
+        with self._shared.lock:
+            newest = self._tenant.limits.newest_ns(part.labels)
+        edge = newest - self._tenant.limits.behind_ns
+        stamp = self._stamp(piece, newest)
+        entries = entries_of(raw, part)
+        counted: dict[str, int] = {}
+        for index, entry in enumerate(entries):
+            reason = broken(entry, bounds)
+            word = Reason.TOO_FAR_BEHIND if reason is None and newest and entry.timestamp_ns < edge else None
+            if word or reason in (Reason.TOO_OLD, Reason.TOO_NEW):
+                add(counted, str(word or reason))
+                entries[index] = mend(entry, bounds, stamp + sum(counted.values()), str(word) if word else "")
+        if not counted:
+            return None
+        with self._shared.lock:
+            for reason_name, number in counted.items():
+                add(self._shared.stats.repaired, reason_name, number)
+        return encode_stream(part.labels, entries)

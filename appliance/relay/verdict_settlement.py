@@ -1,0 +1,107 @@
+"""What follows from verdicts about single streams and entries of a push, of which the rest was stored.
+
+Which entries were refused is found out in `sorting.py`; here they are sent again, mended or later,
+or kept as dead letters, and what was learnt is remembered.
+"""
+
+from appliance.relay.answers import Answer, Judgement
+from appliance.relay.logproto import StreamPart, entries_of
+from appliance.relay.parcel import Piece
+from appliance.relay.sender_stats import add
+from appliance.relay.settlement import Settlement
+from appliance.relay.sorting import Rules, Sorted, Sorter
+from appliance.relay.verdicts import Reason
+
+_NO_ROOM = 60.0
+"""Seconds between tries for a stream that Loki has no room for."""
+
+
+class VerdictSettlement(Settlement):
+    """The settlement of a push that was stored in part."""
+
+    def _partial(self, judgement: Judgement, answer: Answer) -> None:
+        parcel, shared, tenant = self._parcel, self._shared, self._tenant
+        streams = {part.labels for piece in parcel.pieces for part in piece.parts or ()}
+        edge = self._too_new_edge(judgement)
+        rules = Rules(shared.loki.limits, self._pushed_ns, shared.drop_order, edge)
+        with shared.lock:
+            now = shared.clock()
+            sorter = Sorter(judgement.verdicts, streams, parcel.new, tenant.limits, now, rules)
+            for verdict, named in sorter.named.items():
+                for labels in named:
+                    if verdict.reason is Reason.TOO_FAR_BEHIND:
+                        tenant.limits.learn_cutoff(labels, verdict.cutoff_ns)
+                    elif verdict.reason is Reason.STREAM_RATE:
+                        tenant.limits.learn_rate(labels, verdict.limit, now)
+                    elif verdict.reason is Reason.STREAM_LIMIT:
+                        tenant.limits.learn_no_room(now)
+                        tenant.limits.forget(labels)
+        sorted_pieces: list[tuple[Piece, Sorted]] = []
+        for piece in parcel.pieces:
+            newest = max((tenant.limits.newest_ns(part.labels) for part in piece.parts or ()), default=0)
+            stamp = self._stamp(piece, newest)
+            found = sorter.sort(self._cargo.raw(piece), piece.parts or (), mended=piece.mended, stamp_ns=stamp)
+            sorted_pieces.append((piece, found))
+        dead = [(labels, entry, str(reason)) for _, found in sorted_pieces for labels, entry, reason in found.dead]
+        if not any(found.refused for _, found in sorted_pieces):
+            self._take_apart(answer, str(judgement.verdicts[0].reason))
+        elif self._bury(dead, answer):
+            self._settle_sorted(sorted_pieces)
+
+    def _too_new_edge(self, judgement: Judgement) -> int:
+        """The newest time stamp that Loki took, when it refused as many as it says for being too new."""
+        refused = sum(verdict.ignored for verdict in judgement.verdicts if verdict.reason is Reason.TOO_NEW)
+        if not refused:
+            return 0
+        stamps = sorted(
+            entry.timestamp_ns
+            for piece in self._parcel.pieces
+            for part in piece.parts or ()
+            if part.newest_ns > self._pushed_ns
+            for entry in entries_of(self._cargo.raw(piece), part)
+        )
+        return stamps[-refused] - 1 if len(stamps) >= refused else 0
+
+    def _settle_sorted(self, sorted_pieces: list[tuple[Piece, Sorted]]) -> None:
+        parcel, shared, tenant = self._parcel, self._shared, self._tenant
+        with shared.lock:
+            now, stats = shared.clock(), shared.stats
+            refused = 0
+            queues: list[tuple[str, list[Piece], float]] = []
+            for piece, found in sorted_pieces:
+                for reason, number in found.reasons.items():
+                    refused += number
+                    add(stats.rejected, str(reason), number)
+                    if reason is Reason.STREAM_LIMIT:
+                        add(stats.mutated, "streams", number)
+                    elif reason is not Reason.STREAM_RATE and found.mended:
+                        add(stats.repaired, str(reason), number)
+                for labels, body in found.mended:
+                    again = piece.altered(
+                        body, mended=not (found.reduced or found.reasons.keys() <= {Reason.STREAM_LIMIT})
+                    )
+                    queues.append((labels, [again], 0.0))
+                for before, (after, moved) in found.reduced.items():
+                    tenant.limits.reduce(before, after, moved, now)
+                for part in found.paced:
+                    ready = tenant.limits.ready_at(part.labels, part.length, now)
+                    queues.append((part.labels, [self._part_of(piece, part)], max(ready - now, 0.05)))
+                queues.extend((part.labels, [self._part_of(piece, part)], 0.0) for part in found.alone)
+                queues.extend((part.labels, [self._part_of(piece, part)], _NO_ROOM) for part in found.no_room)
+            self._works(parcel.size)
+            stats.pushed_entries += max(parcel.entries - refused, 0)
+            stats.pushed_bytes += parcel.size
+            stats.sent_bytes += self._body_size
+            if parcel.held is not None:
+                tenant.take_out(parcel)
+            for labels, pieces, delay in reversed(queues):
+                for piece in pieces:
+                    piece.carriage.pieces += 1
+                tenant.queue(labels, pieces, now, first=True, delay=delay)
+                if parcel.held is not None and labels == parcel.held.labels:
+                    self._delay = max(self._delay, delay)
+            for piece in parcel.pieces:
+                self._taken(piece.carriage)
+
+    def _part_of(self, piece: Piece, part: StreamPart) -> Piece:
+        return Piece(piece.carriage, (part,), whole=False, body=piece.body, mended=piece.mended, solo=True)
