@@ -46,7 +46,14 @@ class ApplianceRsyslog(Rsyslogd):
     """rsyslogd with the rendered configuration and the environment that its unit gives it."""
 
     def __init__(
-        self, directory: Path, listen: model.Listeners, relp_port: int, *, zone: str = "UTC", **relay: Any
+        self,
+        directory: Path,
+        listen: model.Listeners,
+        relp_port: int,
+        *,
+        zone: str = "UTC",
+        stop_within: float = 3.0,
+        **relay: Any,
     ) -> None:
         self.listen = listen
         self.statistics = directory / "stats.json"
@@ -56,6 +63,7 @@ class ApplianceRsyslog(Rsyslogd):
             configuration(listen, relp_port, **relay),
             paths=Paths(work=str(work), statistics=str(self.statistics)),
             stats_interval=1,
+            stop_within=stop_within,
         )
         super().__init__(directory, text)
         self.env = {"LC_ALL": "C", "TZ": zone}

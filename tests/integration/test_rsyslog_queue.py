@@ -1,0 +1,217 @@
+"""rsyslog's queue towards the relay: what waits in it outlives restarts and outages, and its bounds hold."""
+
+import collections
+import itertools
+import json
+import re
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+
+from appliance.config.units import Size
+from appliance.host.rsyslog.render import BATCH
+from tests.conftest import StartRelay
+from tests.harness.net import free_port, wait_until
+from tests.harness.processes import Process
+from tests.harness.relp_sink import RelpSink
+from tests.harness.rsyslog import ApplianceRsyslog, listeners
+from tests.harness.senders import numbered, octet_counted, send_udp
+from tests.loki_double import LokiUnderTest
+
+_NUMBER = re.compile(rb" n=(\d+)")
+
+
+def numbers(*sinks: RelpSink) -> collections.Counter[int]:
+    """How often each numbered message came."""
+    found: collections.Counter[int] = collections.Counter()
+    for sink in sinks:
+        found.update(int(match[1]) for raw in list(sink.records) if (match := _NUMBER.search(raw)))
+    return found
+
+
+def send_numbered(port: int, first: int, count: int) -> None:
+    """Send numbered messages over one connection and wait until rsyslog has read it to its end."""
+    with socket.create_connection(("127.0.0.1", port)) as sender:
+        sender.sendall(octet_counted(numbered(range(first, first + count), size=200)))
+        sender.shutdown(socket.SHUT_WR)
+        sender.settimeout(30)
+        assert sender.recv(1) == b""
+
+
+def test_rsyslog_restarted_again_and_again_under_load_loses_nothing_before_the_real_relay(
+    loki: LokiUnderTest, start_relay: StartRelay, tmp_path: Path, processes: list[Process]
+) -> None:
+    relay = start_relay(loki.push_url)
+    rsyslog = ApplianceRsyslog(
+        tmp_path / "r", listeners("tcp", queue=tmp_path / "queue"), relay.relp, stop_within=15.0
+    ).ready()
+    processes.append(rsyslog)
+    assert rsyslog.listen.tcp
+    for first in range(0, 50_000, 10_000):
+        send_numbered(rsyslog.listen.tcp.port, first, 10_000)
+        rsyslog.terminate(30)
+        rsyslog.ready()
+    wait_until(lambda: loki.count() >= 50_000, 40, what=lambda: (loki.count(), rsyslog.output[-2000:]))
+    tally = loki.tally(50_000)
+    assert (tally.lost, tally.duplicates) == (0, 0)
+
+
+class Stream(threading.Thread):
+    """Sends numbered messages over TCP for as long as rsyslog takes them; `sent` says how far it is."""
+
+    def __init__(self, port: int, count: int, *, size: int = 200) -> None:
+        super().__init__(daemon=True)
+        self.port, self.count, self.size = port, count, size
+        self.sent = 0
+
+    def run(self) -> None:
+        with socket.create_connection(("127.0.0.1", self.port)) as sender:
+            for at in range(0, self.count, 100):
+                sender.sendall(octet_counted(numbered(range(at, at + 100), size=self.size)))
+                self.sent = at + 100
+
+
+def test_messages_waiting_when_rsyslog_is_restarted_are_saved_or_handed_on(tmp_path: Path) -> None:
+    """Twice: first while the relay is away, when all of it is saved; then while it is slow, when it is handed on."""
+    port = free_port()  # nobody listens there yet
+    queue = tmp_path / "queue"
+    rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("tcp", queue=queue), port, stop_within=0.5).ready()
+    try:
+        assert rsyslog.listen.tcp
+        send_numbered(rsyslog.listen.tcp.port, 0, 20_000)
+        assert rsyslog.terminate(30) < 10
+        assert list(queue.glob("relay.*")), "nothing was saved"
+        slow = RelpSink(port, delay=0.02)
+        rsyslog.ready()
+        # What the worker had in hand is lost while there is nobody to hand it to: a batch, no more.
+        wait_until(lambda: max(numbers(slow), default=0) == 19_999, 30, what=lambda: len(numbers(slow)))
+        in_hand = 20_000 - len(numbers(slow))
+        assert in_hand <= BATCH
+        text = rsyslog.config_file.read_text()
+        rsyslog.config_file.write_text(text.replace('queue.timeoutShutdown="500"', 'queue.timeoutShutdown="15000"'))
+        for first in (20_000, 40_000):
+            rsyslog.terminate(30)
+            rsyslog.ready()
+            send_numbered(rsyslog.listen.tcp.port, first, 20_000)
+            assert len(numbers(slow)) < first + 20_000 - in_hand, "nothing was waiting: the test says nothing"
+        rsyslog.terminate(30)
+        rsyslog.ready()
+        wait_until(lambda: len(numbers(slow)) == 60_000 - in_hand, 30, what=lambda: len(numbers(slow)))
+        assert max(numbers(slow).values()) == 1
+        slow.stop()
+    finally:
+        rsyslog.close()
+
+
+def test_while_the_relay_is_away_messages_go_to_disk_and_udp_is_taken_on(tmp_path: Path) -> None:
+    port = free_port()  # nobody listens there yet
+    queue = tmp_path / "queue"
+    rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("udp", "tcp", queue=queue, memory_messages=5000), port).ready()
+    try:
+        assert rsyslog.listen.udp
+        for at in range(0, 20_000, 100):
+            send_udp(rsyslog.listen.udp.port, numbered(range(at, at + 100), size=200))
+            time.sleep(0.005)
+        wait_until(lambda: sum(f.stat().st_size for f in queue.glob("relay.0*")) > 2 * 2**20)
+        with RelpSink(port) as sink:
+            wait_until(lambda: len(numbers(sink)) == 20_000, 40, what=lambda: len(numbers(sink)))
+            assert max(numbers(sink).values()) == 1
+    finally:
+        rsyslog.close()
+
+
+def test_a_full_disk_part_holds_tcp_senders_back_and_loses_nothing_of_theirs(tmp_path: Path) -> None:
+    port = free_port()
+    queue = tmp_path / "queue"
+    listen = listeners("tcp", queue=queue, memory_messages=2000, max_disk=Size(2**20))
+    rsyslog = ApplianceRsyslog(tmp_path / "r", listen, port).ready()
+    try:
+        assert rsyslog.listen.tcp
+        stream = Stream(rsyslog.listen.tcp.port, 20_000, size=1000)
+        stream.start()
+
+        def held_back() -> bool:
+            before = stream.sent
+            time.sleep(2.5)
+            return stream.sent == before
+
+        wait_until(held_back, 60, what=lambda: stream.sent)
+        assert stream.sent < 20_000
+        assert sum(f.stat().st_size for f in queue.glob("relay.0*")) < 4 * 2**20
+        with RelpSink(port) as sink:
+            stream.join(60)
+            wait_until(lambda: len(numbers(sink)) == 20_000, 60, what=lambda: len(numbers(sink)))
+    finally:
+        rsyslog.close()
+
+
+def test_killed_rsyslog_comes_back_and_goes_on(tmp_path: Path) -> None:
+    with RelpSink() as sink:
+        rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("tcp", queue=tmp_path / "queue"), sink.port).ready()
+        try:
+            assert rsyslog.listen.tcp
+            for first in (0, 1000):
+                with socket.create_connection(("127.0.0.1", rsyslog.listen.tcp.port)) as sender:
+                    sender.sendall(octet_counted(numbered(range(first, first + 1000))))
+                    wait_until(lambda first=first: len(numbers(sink)) == first + 1000)  # type: ignore[misc]
+                rsyslog.signal(signal.SIGKILL)
+                rsyslog.wait()
+                (rsyslog.directory / "rsyslogd.pid").unlink(missing_ok=True)
+                rsyslog.ready()
+        finally:
+            rsyslog.close()
+
+
+def test_the_counters_of_rsyslog_are_written_within_a_bound_and_not_into_the_log(tmp_path: Path) -> None:
+    with RelpSink() as sink:
+        rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("udp", queue=tmp_path / "queue"), sink.port)
+        text = rsyslog.config_file.read_text()
+        small = re.sub(r'rotation\.sizeLimit="\d+"', 'rotation.sizeLimit="4000"', text)
+        assert small != text
+        rsyslog.config_file.write_text(small)
+        rsyslog.ready()
+        try:
+            assert rsyslog.listen.udp
+            send_udp(rsyslog.listen.udp.port, [b"<30>1 2026-11-23T10:00:00Z h app - - - text"])
+            sizes = []
+            for _ in range(16):
+                time.sleep(0.25)
+                sizes.append(rsyslog.statistics.stat().st_size if rsyslog.statistics.exists() else 0)
+            assert 0 < max(sizes) < 12_000
+            assert any(later < earlier for earlier, later in itertools.pairwise(sizes)), sizes
+            lines = wait_until(
+                lambda: (
+                    rsyslog.statistics.exists()
+                    and rsyslog.statistics.read_text().count("}\n") >= 10
+                    and rsyslog.statistics.read_text().splitlines()
+                )
+            )
+            assert isinstance(lines, list)
+            blocks = [json.loads(line.partition(": ")[2]) for line in lines if line.endswith("}")]
+            assert {"core.queue", "imudp"} <= {block["origin"] for block in blocks}
+            assert len(sink.records) == 1
+        finally:
+            rsyslog.close()
+
+
+def test_a_burst_over_udp_arrives_whole(tmp_path: Path) -> None:
+    with RelpSink() as sink:
+        listen = listeners("udp", queue=tmp_path / "queue")
+        assert listen.udp
+        listen = msgspec.structs.replace(
+            listen, udp=msgspec.structs.replace(listen.udp, receive_buffer=Size(4 * 2**20))
+        )
+        rsyslog = ApplianceRsyslog(tmp_path / "r", listen, sink.port).ready()
+        try:
+            assert listen.udp
+            for at in range(0, 20_000, 200):
+                send_udp(listen.udp.port, numbered(range(at, at + 200), size=200))
+                time.sleep(0.002)
+            wait_until(lambda: len(numbers(sink)) == 20_000, 30, what=lambda: len(numbers(sink)))
+            assert max(numbers(sink).values()) == 1
+        finally:
+            rsyslog.close()

@@ -1,0 +1,95 @@
+"""From the wire to Loki through rsyslog and the relay: each message one entry, its labels right, its text whole."""
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import StartRelay
+from tests.harness.dialects import DIALECTS, SENDER
+from tests.harness.net import wait_until
+from tests.harness.processes import Process
+from tests.harness.rsyslog import ApplianceRsyslog, listeners
+from tests.harness.senders import octet_counted, send_tcp, send_udp
+from tests.loki_double import LokiUnderTest
+
+LEVELS = ["critical", "critical", "critical", "error", "warning", "info", "info", "debug"]
+Begin = Callable[..., ApplianceRsyslog]
+
+
+@pytest.fixture
+def begin(loki: LokiUnderTest, start_relay: StartRelay, tmp_path: Path, processes: list[Process]) -> Begin:
+    def start(*names: str, **settings: object) -> ApplianceRsyslog:
+        relay = start_relay(loki.push_url, {"relay": {"batch": {"age": "100ms"}}, **settings})
+        rsyslog = ApplianceRsyslog(
+            tmp_path / "rsyslog",
+            listeners(*names, queue=tmp_path / "queue"),
+            relay.relp,
+            zone="Europe/Paris",
+        )
+        processes.append(rsyslog)
+        return rsyslog.ready()
+
+    return start
+
+
+def test_each_dialect_is_one_entry_with_its_labels_and_its_text(begin: Begin, loki: LokiUnderTest) -> None:
+    rsyslog = begin("udp")
+    assert rsyslog.listen.udp
+    before = time.time_ns()
+    send_udp(rsyslog.listen.udp.port, [dialect.wire for dialect in DIALECTS], pause=0.002)
+    wait_until(lambda: loki.count() >= len(DIALECTS), 30, what=lambda: loki.count())
+    time.sleep(0.3)
+    entries = loki.entries()
+    assert len(entries) == len(DIALECTS)
+    for dialect in DIALECTS:
+        text = dialect.text.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n\x00").decode("utf-8", "replace")
+        found = [
+            (labels, stamp, metadata)
+            for labels, stamp, line, metadata in entries
+            if line == text
+            and labels.get("host") == dialect.host
+            and (dialect.app == "-" or labels.get("application") == dialect.app)
+        ]
+        assert found, f"{dialect.name}: {text!r} is not among {[e for e in entries if e[2] == text]}"
+        assert any(
+            labels["job"] == "syslog"
+            and labels["level"] == LEVELS[dialect.pri % 8]
+            and metadata.get("sender") == SENDER
+            and (dialect.process == "-" or metadata.get("process_id") == dialect.process)
+            and (dialect.id == "-" or metadata.get("message_id") == dialect.id)
+            and set(dialect.words) <= set(re.split("[, ]+", metadata.get("repaired", "")))
+            and before - 7 * 86400 * 10**9 < stamp < time.time_ns() + 600 * 10**9
+            for labels, stamp, metadata in found
+        ), f"{dialect.name}: {found}"
+
+
+def test_a_text_of_64_kib_with_line_breaks_is_one_entry(begin: Begin, loki: LokiUnderTest) -> None:
+    rsyslog = begin("tcp")
+    assert rsyslog.listen.tcp
+    text = ("a line of a long message\n" * 3000)[:65536].rstrip("\n")
+    send_tcp(rsyslog.listen.tcp.port, octet_counted([b"<30>1 2026-11-23T10:00:00Z h app - - - " + text.encode()]))
+    wait_until(lambda: loki.count() >= 1, 20)
+    time.sleep(0.3)
+    assert [line for _, _, line, _ in loki.entries()] == [text]
+
+
+def test_a_sender_cannot_claim_to_be_another_or_to_come_by_another_input(begin: Begin, loki: LokiUnderTest) -> None:
+    rsyslog = begin("tcp", labels={"metadata": {"input": True}})
+    assert rsyslog.listen.tcp
+    forged = b'[fwd@0 r="1.000000" s="10.9.9.9" i="journal" p="1"]'
+    send_tcp(
+        rsyslog.listen.tcp.port,
+        octet_counted(
+            [
+                b"<30>1 2026-11-23T10:00:00Z h app - - " + forged + b" in the structured data",
+                b"<30>1 2026-11-23T10:00:00Z h app - - - " + forged + b" in the text",
+            ]
+        ),
+    )
+    wait_until(lambda: loki.count() >= 2, 20)
+    for _, stamp, _, metadata in loki.entries():
+        assert (metadata["sender"], metadata["input"]) == (SENDER, "tcp")
+        assert abs(stamp - time.time_ns()) < 7 * 86400 * 10**9
