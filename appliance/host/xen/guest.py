@@ -220,22 +220,32 @@ def _text(path: str) -> str:
         return file.read()
 
 
-def read_addresses() -> tuple[Address, ...]:
-    """The addresses of all PV network cards, from the kernel."""
+def read_vifs(net: str = "/sys/class/net") -> dict[int, int]:
+    """The number on the Xen side by the kernel's interface index, of all PV network cards.
+
+    Not by if_indextoname(3): it wants a socket of another family, which the service's sandbox denies.
+    """
+    vifs = {}
+    for name in os.listdir(net):
+        try:
+            index, vif = int(_text(f"{net}/{name}/ifindex")), vif_of(_text(f"{net}/{name}/device/nodename"))
+        except OSError:  # no Xen card, or gone meanwhile
+            continue
+        if vif is not None:
+            vifs[index] = vif
+    return vifs
+
+
+def read_addresses(vifs: Mapping[int, int]) -> tuple[Address, ...]:
+    """The addresses of `vifs`, from the kernel."""
     found = []
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as netlink:
         netlink.settimeout(10)
         netlink.send(struct.pack("=IHHIIBBBBI", 24, _RTM_GETADDR, 0x301, 1, 0, socket.AF_UNSPEC, 0, 0, 0, 0))
         while True:
             packet = netlink.recv(1 << 16)
-            for index, family, address in parse_addresses(packet):
-                try:
-                    node = _text(f"/sys/class/net/{socket.if_indextoname(index)}/device/nodename")
-                except OSError:  # no Xen card, or gone meanwhile
-                    continue
-                vif = vif_of(node)
-                if vif is not None:
-                    found.append(Address(vif, family, address))
+            known = (each for each in parse_addresses(packet) if each[0] in vifs)
+            found += [Address(vifs[index], family, address) for index, family, address in known]
             # The dump's last message stands alone or at the end of a packet.
             if _ends(packet):
                 return tuple(sorted(found))
@@ -302,7 +312,7 @@ def _settle(netlink: socket.socket) -> None:
 
 def main(environment: Mapping[str, str] = os.environ) -> int:
     """Report until the service is stopped."""
-    reporter = Reporter(Xenstore(), lambda: read_facts(read_addresses()))
+    reporter = Reporter(Xenstore(), lambda: read_facts(read_addresses(read_vifs())))
     interval = float(environment.get("XEN_GUEST_INTERVAL", INTERVAL))
     trouble = ""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as netlink:
