@@ -140,11 +140,10 @@ setup_python() {
         step "Python environment" create_venv
     fi
     once .venv/.lock-installed "$(digest requirements.lock)" "Python packages" install_lock
-    if ! compgen -G "appliance/relay/hot.*.so" >/dev/null || ! compgen -G "appliance/relay/push_proto.*.so" >/dev/null; then
+    if ! compgen -G "appliance/relay/hot.*.so" >/dev/null; then
         rm -f .venv/.project-installed
     fi
-    local sources=(pyproject.toml appliance/relay/hot.py appliance/relay/hot.pxd appliance/relay/push_proto.py)
-    once .venv/.project-installed "$(digest "${sources[@]}") $PWD" \
+    once .venv/.project-installed "$(digest pyproject.toml appliance/relay/hot.py) $PWD" \
         "compiled hot path" install_project
     exec 9>&-
 }

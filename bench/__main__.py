@@ -1,9 +1,9 @@
 """`python -m bench`: what a message costs, and how that grows. `--help` tells the choices.
 
-    python -m bench                          one million messages through each system
-    python -m bench growth                   streams, senders, sizes, backlog
-    python -m bench udp                      UDP through rsyslog at a given rate, counting losses
-    python -m bench --peer 'fluent-bit=fluent-bit -i syslog -p mode=tcp -p port={port} … -o loki -p port={sink}'
+python -m bench                          one million messages through each system
+python -m bench growth                   streams, senders, sizes, backlog
+python -m bench udp                      UDP through rsyslog at a given rate, counting losses
+python -m bench --peer 'fluent-bit=fluent-bit -i syslog -p mode=tcp -p port={port} … -o loki -p port={sink}'
 """
 
 import argparse
@@ -13,8 +13,8 @@ from pathlib import Path
 
 from bench import load
 from bench.growth import growth
-from bench.run import Result, Running, free_port, measure, peer, relay_config, start_relay
 from bench.rsyslog import start_rsyslog
+from bench.run import Result, Running, free_port, measure, peer, relay_config, start_relay
 
 
 def relay(kind: str, labels: dict[str, object] | None = None) -> Callable[[Path, int], Running]:
@@ -77,13 +77,21 @@ def table(results: Iterator[Result]) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("what", nargs="?", choices=["cost", "growth", "udp"], default="cost")
     parser.add_argument("--messages", type=int, default=1_000_000)
     parser.add_argument("--rate", type=int, default=50_000, help="datagrams a second (udp)")
     parser.add_argument("--seconds", type=int, default=20, help="how long to send (udp)")
     parser.add_argument("--only", help="run only the systems whose name contains this")
-    parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND", help="another forwarder: octet-counted TCP to {port}, Loki at {sink}")
+    parser.add_argument(
+        "--peer",
+        action="append",
+        default=[],
+        metavar="NAME=COMMAND",
+        help="another forwarder: octet-counted TCP to {port}, Loki at {sink}",
+    )
     options = parser.parse_args()
     shape = load.Shape(messages=options.messages)
 
@@ -105,9 +113,13 @@ def main() -> int:
         for each in options.peer:
             name, _, command = each.partition("=")
             if wanted(name):
-                yield measure(name, lambda directory, sink, command=command: peer(command, free_port(), directory, sink), by_tcp(shape))
+                yield measure(name, _peer(command), by_tcp(shape))
 
     return table(costs())
+
+
+def _peer(command: str) -> Callable[[Path, int], Running]:
+    return lambda directory, sink: peer(command, free_port(), directory, sink)
 
 
 def udp(rate: int, seconds: int) -> Iterator[Result]:

@@ -1,5 +1,6 @@
 """How the cost of a message grows with streams, senders, sizes and backlog."""
 
+import dataclasses
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,7 +36,7 @@ def growth(messages: int, wanted: Callable[[str], bool], relay: Callable[..., St
 
 def _run(name: str, start: Start, shape: load.Shape, senders: int = 1) -> Result:
     shares = [
-        load.octet_counted(load.messages(load.Shape(**{**_fields(shape), "messages": count}), seed=number))
+        load.octet_counted(load.messages(dataclasses.replace(shape, messages=count), seed=number))
         for number, count in enumerate(_shares(shape.messages, senders))
     ]
 
@@ -52,10 +53,6 @@ def _run(name: str, start: Start, shape: load.Shape, senders: int = 1) -> Result
 
 def _shares(total: int, parts: int) -> list[int]:
     return [total // parts + (1 if number < total % parts else 0) for number in range(parts)]
-
-
-def _fields(shape: load.Shape) -> dict[str, float]:
-    return {name: getattr(shape, name) for name in shape.__slots__}
 
 
 def _with_backlog(name: str, relay: Callable[..., Start], messages: int, backlog: int) -> Result:

@@ -34,7 +34,7 @@ class Shape:
 
 def messages(shape: Shape, *, seed: int = 1) -> Iterator[bytes]:
     """The messages of a load, without framing; each ends with its number."""
-    chance = random.Random(seed)  # noqa: S311 (a load, not a secret)
+    chance = random.Random(seed)
     start = time.time() - shape.spread
     for number in range(shape.messages):
         moment = datetime.fromtimestamp(start + shape.spread * number / shape.messages, UTC)

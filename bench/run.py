@@ -69,7 +69,7 @@ class Sink:
         self.port = int(self.process.stdout.readline())
 
     def report(self, what: str = "") -> dict[str, float]:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{what}", timeout=120) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{what}", timeout=120) as answer:
             found: dict[str, float] = json.load(answer)
             return found
 
@@ -97,7 +97,9 @@ class Running:
     directory: Path
 
 
-def relay_config(directory: Path, sink: int, *, listen: dict[str, int], labels: dict[str, object] | None = None) -> Path:
+def relay_config(
+    directory: Path, sink: int, *, listen: dict[str, int], labels: dict[str, object] | None = None
+) -> Path:
     """The configuration of a relay alone, as JSON, which YAML contains."""
     config: dict[str, object] = {
         "loki": {"url": f"http://127.0.0.1:{sink}/loki/api/v1/push"},
@@ -126,7 +128,7 @@ def start_relay(directory: Path, config: Path, port: int) -> subprocess.Popen[by
 @contextlib.contextmanager
 def workspace() -> Iterator[Path]:
     """A directory on a real disk, removed afterwards, and a sink stopped."""
-    directory = Path(tempfile.mkdtemp(prefix="bench-", dir=os.environ.get("BENCH_DIR", "/var/tmp")))  # noqa: S108
+    directory = Path(tempfile.mkdtemp(prefix="bench-", dir=os.environ.get("BENCH_DIR", "/var/tmp")))
     try:
         yield directory
     finally:

@@ -12,15 +12,14 @@ Written in Cython's pure Python mode: compiled for speed, and the same source ru
 the compiled module `p` is a pointer into the buffer, uncompiled it is the buffer itself.
 """
 
-import struct
 from array import array
 from typing import Any
 
 import cython
 
 if cython.compiled:
-    from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize  # type: ignore
-    from cython.cimports.libc.string import memchr, memcmp, memcpy  # type: ignore
+    from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize  # type: ignore[import-not-found]
+    from cython.cimports.libc.string import memchr, memcmp, memcpy  # type: ignore[import-not-found]
 
 MAX_ENTRIES = 65536
 """Entries of one batch at most."""
@@ -765,7 +764,8 @@ class Packer:
         nohost: cython.bint = host1 - host0 == 1 and p[host0] == 45
         if self.wide_key or nohost:
             sender: bytes = _bytes(p, sender0, sender1) if ours else conn.sender
-            key = (pri, source, _bytes(p, host0, id1 if self.wide_key else app1), sender, _bytes(p, sd0, sd1) if self.wide_key else b"")
+            fields: bytes = _bytes(p, host0, id1 if self.wide_key else app1)
+            key = (pri, source, fields, sender, _bytes(p, sd0, sd1) if self.wide_key else b"")
         else:
             if cython.compiled:
                 # One small object for a message: the key is host and application as they stand, and
@@ -814,7 +814,11 @@ class Packer:
             or stamp < received - (self.max_past if has_zone else self.max_past_without_zone)
         ):
             believed: tuple = self.resolver.believe(
-                stamp, received, has_zone, _bytes(p, sender0, sender1) if ours else conn.sender, _bytes(p, stamp0, stamp1)
+                stamp,
+                received,
+                has_zone,
+                _bytes(p, sender0, sender1) if ours else conn.sender,
+                _bytes(p, stamp0, stamp1),
             )
             stamp = believed[0]
             if believed[1]:
@@ -1106,9 +1110,7 @@ class Packer:
             stamp_size += 1 + _varint_size(nanos)
         size: cython.Py_ssize_t = end - start
         constant: cython.Py_ssize_t = len(route.meta)
-        inner: cython.Py_ssize_t = (
-            2 + stamp_size + 1 + _varint_size(size) + size + constant + self.meta_used
-        )
+        inner: cython.Py_ssize_t = 2 + stamp_size + 1 + _varint_size(size) + size + constant + self.meta_used
         to: cython.p_uchar = self.arena
         at: cython.Py_ssize_t = self.used
         to[at] = 0x12
@@ -1241,74 +1243,83 @@ def relp_acknowledge(first: cython.longlong, count: cython.longlong) -> bytes:
     return bytes(out[:at])
 
 
-_STREAM = struct.Struct("<q")
-
-
 @cython.cclass
 class _Cursor:
-    """A position in a protobuf message."""
+    """A position in a protobuf message; `bad` once something there cannot be."""
 
     at: cython.Py_ssize_t
     bad: cython.bint
+    odd: cython.bint  # a time stamp outside what nanoseconds of an int64 can say
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def _get_varint(p: cython.p_uchar, cursor: _Cursor, end: cython.Py_ssize_t) -> cython.ulonglong:
+def _get_varint(p: cython.p_uchar, c: _Cursor, end: cython.Py_ssize_t) -> cython.ulonglong:
     value: cython.ulonglong = 0
     shift: cython.int = 0
     byte: cython.ulonglong
-    while cursor.at < end and shift < 64:
-        byte = p[cursor.at]
-        cursor.at += 1
+    while c.at < end and shift < 64:
+        byte = p[c.at]
+        c.at += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value
+            return value if cython.compiled else value & (2**64 - 1)
         shift += 7
-    cursor.bad = True
+    c.bad = True
     return 0
 
 
 @cython.cfunc
-def _skip(p: cython.p_uchar, cursor: _Cursor, end: cython.Py_ssize_t, wire: cython.int) -> cython.void:
-    size: cython.ulonglong
-    if wire == 0:
-        _get_varint(p, cursor, end)
-        return
-    if wire == 1:
-        size = 8
-    elif wire == 5:
-        size = 4
+@cython.exceptval(check=False)
+def _get_length(p: cython.p_uchar, c: _Cursor, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """Read a length; where what it measures ends. On anything wrong `end`, with `bad` set."""
+    size: cython.ulonglong = _get_varint(p, c, end)
+    if c.bad or size > cython.cast(cython.ulonglong, end - c.at):
+        c.bad = True
+        return end
+    return c.at + cython.cast(cython.Py_ssize_t, size)
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def _skip(p: cython.p_uchar, c: _Cursor, end: cython.Py_ssize_t, tag: cython.ulonglong) -> cython.void:
+    """Pass over the value of a field that is not known."""
+    wire: cython.int = tag & 7
+    if tag >> 3 == 0:
+        c.bad = True
+    elif wire == 0:
+        _get_varint(p, c, end)
     elif wire == 2:
-        size = _get_varint(p, cursor, end)
+        c.at = _get_length(p, c, end)
+    elif wire == 1 and end - c.at >= 8:
+        c.at += 8
+    elif wire == 5 and end - c.at >= 4:
+        c.at += 4
     else:
-        cursor.bad = True
-        return
-    if cursor.bad or size > cython.cast(cython.ulonglong, end - cursor.at):
-        cursor.bad = True
-        return
-    cursor.at += size
+        c.bad = True
 
 
-def scan_push(body: bytes | bytearray) -> list[tuple[str, int, int, int, int, int]] | None:
+def scan_push(body: bytes | bytearray, plain_from: bool = False) -> list[tuple[Any, ...]] | None:
     """The streams of a PushRequest as (labels, offset, length, entries, oldest ns, newest ns).
 
-    Offset and length are those of the whole `streams` field, tag included. None when the bytes are
-    not a well-formed PushRequest. An entry without a time stamp counts as time 0.
+    Offset and length are those of the whole `streams` field, tag included. With `plain_from` comes
+    where the stream's entries begin, if nothing but entries with proper time stamps follows its
+    labels; else 0, and the stream needs a closer look; labels that are no UTF-8 come escaped. Every
+    message inside is walked. None when the bytes are not a well-formed PushRequest. An entry without
+    a time stamp counts as time 0.
     """
-    data: bytearray = body if isinstance(body, bytearray) else bytearray(body)
-    p: cython.p_uchar = data
-    end: cython.Py_ssize_t = len(data)
+    p: cython.p_uchar = body
+    end: cython.Py_ssize_t = len(body)
     c: _Cursor = _Cursor()
     c.at = 0
     c.bad = False
+    c.odd = False
     result: list = []
-    size: cython.ulonglong
     tag: cython.ulonglong
     first: cython.Py_ssize_t
     stop: cython.Py_ssize_t
-    entry_end: cython.Py_ssize_t
-    stamp_end: cython.Py_ssize_t
+    part_end: cython.Py_ssize_t
+    plain: cython.Py_ssize_t
     stamp: cython.longlong
     oldest: cython.longlong
     newest: cython.longlong
@@ -1317,78 +1328,100 @@ def scan_push(body: bytes | bytearray) -> list[tuple[str, int, int, int, int, in
         first = c.at
         tag = _get_varint(p, c, end)
         if tag != 10:
-            _skip(p, c, end, tag & 7)
-            if c.bad or tag >> 3 == 0:
+            c.bad |= tag >> 3 == 1
+            _skip(p, c, end, tag)
+            if c.bad:
                 return None
             continue
-        size = _get_varint(p, c, end)
-        if c.bad or size > cython.cast(cython.ulonglong, end - c.at):
-            return None
-        stop = c.at + size
+        stop = _get_length(p, c, end)
         labels: str = ""
         entries = 0
+        plain = 0
         oldest = 0
         newest = 0
-        while c.at < stop:
+        while c.at < stop and not c.bad:
             tag = _get_varint(p, c, stop)
-            if c.bad or tag >> 3 == 0:
-                return None
-            if tag != 10 and tag != 18:
-                _skip(p, c, stop, tag & 7)
+            if tag == 18:
+                part_end = _get_length(p, c, stop)
+                stamp = _walk_entry(p, c, part_end)
+                if c.odd:
+                    c.odd = False
+                    plain = 0
+                if entries == 0 or stamp < oldest:
+                    oldest = stamp
+                if entries == 0 or stamp > newest:
+                    newest = stamp
+                entries += 1
+                continue
+            plain = 0
+            if tag == 10:
+                part_end = _get_length(p, c, stop)
                 if c.bad:
                     return None
-                continue
-            size = _get_varint(p, c, stop)
-            if c.bad or size > cython.cast(cython.ulonglong, stop - c.at):
-                return None
-            if tag == 10:
                 try:
-                    labels = _bytes(p, c.at, c.at + size).decode()
+                    labels = _bytes(p, c.at, part_end).decode("utf-8", "surrogateescape" if plain_from else "strict")
                 except UnicodeDecodeError:
                     return None
-                c.at += size
-                continue
-            entry_end = c.at + size
-            stamp = 0
-            while c.at < entry_end:
-                tag = _get_varint(p, c, entry_end)
-                if c.bad or tag >> 3 == 0:
-                    return None
-                if tag != 10:
-                    _skip(p, c, entry_end, tag & 7)
-                    if c.bad:
-                        return None
-                    continue
-                size = _get_varint(p, c, entry_end)
-                if c.bad or size > cython.cast(cython.ulonglong, entry_end - c.at):
-                    return None
-                stamp_end = c.at + size
-                stamp = 0
-                while c.at < stamp_end:
-                    tag = _get_varint(p, c, stamp_end)
-                    if c.bad or tag >> 3 == 0:
-                        return None
-                    if tag == 8:
-                        stamp += _signed(_get_varint(p, c, stamp_end)) * 1000000000
-                    elif tag == 16:
-                        stamp += _signed(_get_varint(p, c, stamp_end))
-                    else:
-                        _skip(p, c, stamp_end, tag & 7)
-                    if c.bad:
-                        return None
-            if entries == 0 or stamp < oldest:
-                oldest = stamp
-            if entries == 0 or stamp > newest:
-                newest = stamp
-            entries += 1
-        result.append((labels, first, stop - first, entries, oldest, newest))
+                c.at = part_end
+                if entries == 0:
+                    plain = part_end
+            else:
+                c.bad |= tag >> 3 == 1 or tag >> 3 == 2
+                _skip(p, c, stop, tag)
+        if c.bad:
+            return None
+        if plain_from:
+            result.append((labels, first, stop - first, entries, oldest, newest, plain))
+        else:
+            result.append((labels, first, stop - first, entries, oldest, newest))
     return result
 
 
 @cython.cfunc
-@cython.inline
 @cython.exceptval(check=False)
-def _signed(value: cython.ulonglong) -> cython.longlong:
-    if cython.compiled:
-        return cython.cast(cython.longlong, value)
-    return value - (1 << 64) if value >> 63 else value
+def _walk_entry(p: cython.p_uchar, c: _Cursor, end: cython.Py_ssize_t) -> cython.longlong:
+    """Pass over an entry; its time stamp, with `odd` set if that does not fit into int64 nanoseconds."""
+    tag: cython.ulonglong
+    stop: cython.Py_ssize_t
+    stamp: cython.longlong = 0
+    while c.at < end and not c.bad:
+        tag = _get_varint(p, c, end)
+        if tag == 18:
+            c.at = _get_length(p, c, end)
+        elif tag == 10:
+            stop = _get_length(p, c, end)
+            stamp = _walk_timestamp(p, c, stop)
+        elif tag == 26 or tag == 34:  # structured metadata, and the pairs Loki itself adds
+            stop = _get_length(p, c, end)
+            while c.at < stop and not c.bad:
+                tag = _get_varint(p, c, stop)
+                if tag == 10 or tag == 18:
+                    c.at = _get_length(p, c, stop)
+                else:
+                    c.bad |= tag >> 3 == 1 or tag >> 3 == 2
+                    _skip(p, c, stop, tag)
+        else:
+            c.bad |= 1 <= tag >> 3 <= 4
+            _skip(p, c, end, tag)
+    return stamp
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def _walk_timestamp(p: cython.p_uchar, c: _Cursor, end: cython.Py_ssize_t) -> cython.longlong:
+    tag: cython.ulonglong
+    seconds: cython.ulonglong = 0
+    nanos: cython.ulonglong = 0
+    while c.at < end and not c.bad:
+        tag = _get_varint(p, c, end)
+        if tag == 8:
+            seconds = _get_varint(p, c, end)
+        elif tag == 16:
+            nanos = _get_varint(p, c, end)
+        else:
+            c.bad |= tag >> 3 == 1 or tag >> 3 == 2
+            _skip(p, c, end, tag)
+    if seconds > 9223372035 or nanos >= 1000000000:
+        c.odd = True
+        return 0
+    return cython.cast(cython.longlong, seconds) * 1000000000 + cython.cast(cython.longlong, nanos)

@@ -19,9 +19,8 @@ class Checkout:
         for name in ("build.sh", "pyproject.toml", "requirements.lock"):
             shutil.copy(ROOT / name, path)
         (path / "appliance/relay").mkdir(parents=True)
-        for source in ("hot", "push_proto"):
-            (path / f"appliance/relay/{source}.py").write_text("")
-            (path / f"appliance/relay/{source}.cpython-311.so").write_text("")
+        (path / "appliance/relay/hot.py").write_text("")
+        (path / "appliance/relay/hot.cpython-311.so").write_text("")
         version = subprocess.run(["/usr/bin/python3", "-V"], capture_output=True, text=True, check=True).stdout.strip()
         self.tool(".venv/bin/python", f'[ "$1" = -V ] && {{ echo "{version}"; exit; }}\nexit "${{PYTHON_FAILS:-0}}"')
         self.tool("bin/dpkg-query", 'case " ${MISSING:-} " in *" ${!#} "*) exit 1 ;; esac\nprintf "ii "')
@@ -93,7 +92,7 @@ def test_a_changed_lock_is_installed_again_and_a_changed_hot_path_compiled_again
     checkout.run("setup")
     (call,) = checkout.called("python")
     assert call.endswith("-e .")
-    (checkout.path / "appliance/relay/push_proto.cpython-311.so").unlink()
+    (checkout.path / "appliance/relay/hot.cpython-311.so").unlink()
     checkout.run("setup")
     assert len(checkout.called("python")) == 1
 

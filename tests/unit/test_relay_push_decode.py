@@ -4,10 +4,6 @@ import gzip
 import json
 import random
 import zlib
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import cramjam
@@ -15,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.relay import push_proto
 from appliance.relay.push_decode import PushRefused, decode_push
 from appliance.relay.push_proto import MalformedPushRequest, split_push
 from tests.loki_double.proto import LabelPair, PushRequest
@@ -296,47 +291,3 @@ def test_a_push_damaged_anywhere_is_split_soundly_or_refused() -> None:
         for _ in range(chance.randint(1, 3)):
             damaged[chance.randrange(len(damaged))] = chance.randrange(256)
         check_split(bytes(damaged))
-
-
-# ---- compiled and not ----------------------------------------------------------------------------
-
-
-def uncompiled() -> ModuleType:
-    """The same source as plain Python, whatever is compiled."""
-    path = Path(push_proto.__file__).parent / "push_proto.py"
-    loader = SourceFileLoader("appliance_push_proto_uncompiled", str(path))
-    spec = spec_from_loader(loader.name, loader)
-    assert spec is not None
-    module = module_from_spec(spec)
-    loader.exec_module(module)
-    return module
-
-
-PLAIN = uncompiled()
-
-
-def both(body: bytes) -> None:
-    """Both say the same; what they refuse, they refuse alike."""
-    results: list[Any] = []
-    for module in (push_proto, PLAIN):
-        try:
-            results.append(module.split_push(body, 100))
-        except module.MalformedPushRequest as error:
-            results.append(str(error))
-    assert results[0] == results[1]
-
-
-@settings(max_examples=200)
-@given(st.binary(max_size=80))
-def test_compiled_and_plain_say_the_same_of_any_bytes(body: bytes) -> None:
-    both(body)
-
-
-def test_compiled_and_plain_say_the_same_of_damaged_pushes() -> None:
-    whole = protobuf([('{a="b"}', LINES), ('{c="d"}', LINES * 3)])
-    chance = random.Random(11)
-    for _ in range(1000):
-        damaged = bytearray(whole)
-        for _ in range(chance.randint(1, 4)):
-            damaged[chance.randrange(len(damaged))] = chance.choice((0, 1, 0x7F, 0x80, 0xFF, chance.randrange(256)))
-        both(bytes(damaged[: chance.randint(1, len(damaged))]))
