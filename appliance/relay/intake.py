@@ -340,8 +340,6 @@ class Intake:
         await result
 
 
-
-
 def _encode_stream(labels: str, entries: bytes) -> bytes:
     """One `streams` field of entries that are encoded already."""
     name = labels.encode()
