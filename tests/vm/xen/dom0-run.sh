@@ -32,8 +32,10 @@ for nic in /sys/class/net/*/device/driver; do
 done
 ip link set xenbr0 up
 
+# xl maps these files page by page, which over 9p takes half a minute.
+cp /share/vmlinuz /share/initrd.img /tmp/ || give_up "kernel and initrd cannot be read"
 say "creating the guest"
-xl -vv create /share/guest.cfg >/share/xl.log 2>&1 || give_up "xl create failed, see xl.log"
+xl create /share/guest.cfg >/share/xl.log 2>&1 || give_up "xl create failed, see xl.log"
 domid=$(xl domid guest)
 say "guest is domain $domid"
 # Not often: each process here takes the only processor from the guest.
