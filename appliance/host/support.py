@@ -16,8 +16,9 @@ from appliance.host.runner import Runner, run
 LIMIT = 4 * 2**20  # bytes of one part
 _FILES = (
     CONFIG, RELAY_CONFIG, "/etc/rsyslog.conf", "/etc/nftables.conf", "/etc/chrony/chrony.conf", "/etc/hosts",
-    "/etc/fstab", "/etc/resolv.conf", "/etc/os-release", "/etc/appliance/generations/current", "/proc/meminfo", "/proc/loadavg",
-    "/proc/net/snmp", "/proc/net/udp", "/etc/appliance/tls/server.crt", "/etc/appliance/tls/ca.crt",
+    "/etc/fstab", "/etc/resolv.conf", "/etc/os-release", "/etc/appliance/generations/current",
+    "/proc/meminfo", "/proc/loadavg", "/proc/net/snmp", "/proc/net/udp",
+    "/etc/appliance/tls/server.crt", "/etc/appliance/tls/ca.crt",
 )  # fmt: skip
 _COMMANDS: dict[str, tuple[str, ...]] = {
     "journal-relay.txt": ("journalctl", "-u", "appliance-relay", "-n", "3000", "--no-pager", "-o", "short-iso"),
