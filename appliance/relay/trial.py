@@ -4,23 +4,16 @@ Responsible for where it goes, what it says and finding it; asking and showing i
 """
 
 import json
-import secrets
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 from urllib.parse import quote, urlsplit
 
-import cramjam
-
 from appliance.config.model import Config
 from appliance.errors import ApplianceError
-from appliance.relay.answers import Kind, judge
-from appliance.relay.check import Finding
-from appliance.relay.label_syntax import format_labels
-from appliance.relay.logproto import Entry, encode_stream
 from appliance.relay.loki_client import LokiClient
 
 _PUSH_PATH = "/loki/api/v1/push"
@@ -43,32 +36,6 @@ class Found:
 
     labels: dict[str, str]
     line: str
-
-
-def check_push(config: Config, *, timeout: float = 30.0) -> Iterator[Finding]:
-    """Push one line to Loki, past the spool, and look for it there."""
-    started = time.time()
-    mark = secrets.token_hex(6)
-    labels = {"job": "appliance-test", **config.labels.static, "application": "appliance-test"}
-    entry = Entry(int(started * 1e9), f"a test of the forwarder [{mark}]".encode(), ())
-    client = LokiClient(config.loki)
-    body = encode_stream(format_labels(labels), [entry])
-    judgement = judge(client.push(bytes(cramjam.snappy.compress_raw(body))), started)
-    client.close()
-    if judgement.kind is not Kind.STORED:
-        yield Finding("push", False, judgement.cause, judgement.remedy)
-        return
-    yield Finding("push", True, f"Loki took a test line, marked {mark}")
-    try:
-        found = find(config, mark, started, timeout, label="application")
-    except ApplianceError as error:
-        yield Finding("read back", None, error.message, error.hint)
-        return
-    if found is None:
-        remedy = "look at Loki's limits and its log: it answers 204 and drops lines that are over them"
-        yield Finding("read back", False, f"the line was not in Loki within {timeout:g} s", remedy)
-        return
-    yield Finding("read back", True, f"the line was in Loki after {time.time() - started:.1f} s")
 
 
 def ways(config: Config) -> list[Way]:
@@ -113,18 +80,15 @@ def find(
     since: float,
     timeout: float,
     *,
-    label: str = "",
     now: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Found | None:
     """Look in Loki for a line with `words` not older than `since`, for `timeout` seconds at most.
 
-    `label` is the name of one that its stream has, guessed from the configuration when empty.
-
     Raise ApplianceError when Loki answers no queries.
     """
     prefix = urlsplit(config.loki.url).path.removesuffix(_PUSH_PATH)
-    query = quote(f'{{{label or _some_label(config)}=~".+"}} |= `{words}`')
+    query = quote(f'{{{_some_label(config)}=~".+"}} |= `{words}`')
     client = LokiClient(config.loki)
     deadline = now() + timeout
     try:

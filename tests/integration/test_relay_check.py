@@ -232,7 +232,7 @@ def test_a_line_is_pushed_only_when_asked_for_and_then_read_back(double: InProce
         [sys.executable, *command, "--push"], capture_output=True, text=True, check=False, timeout=60
     )
     assert pushed.returncode == 0, pushed.stderr
-    assert "✓ read back" in pushed.stdout
+    assert "✓ count: 1 of 1 entries" in pushed.stdout
     assert double.count() == 1
     double.fault("status", status=500)
     refused = subprocess.run(
