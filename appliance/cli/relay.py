@@ -1,6 +1,5 @@
 """`appliance relay …`: the relay in the foreground, and whether it could run here."""
 
-import secrets
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -57,9 +56,9 @@ def check(
         terminal = sys.stdin.isatty() and sys.stdout.isatty()
         push = terminal and typer.confirm("Push a test line to Loki and look for it there?")
     if push:
-        from appliance.relay.verify import verify
+        from appliance.relay.trial import check_push
 
-        result = verify(checked.config.loki, secrets.token_hex(6), streams=1, entries=1)
-        show(result.finding)
-        if result.ok is False:
-            raise ApplianceError("the test line did not arrive", hint="see the remedy above")
+        for finding in check_push(checked.config):
+            show(finding)
+            if finding.ok is False:
+                raise ApplianceError("the test line did not arrive", hint="see the remedy above")

@@ -4,9 +4,10 @@ Responsible for where it goes, what it says and finding it; asking and showing i
 """
 
 import json
+import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -14,7 +15,9 @@ from urllib.parse import quote, urlsplit
 
 from appliance.config.model import Config
 from appliance.errors import ApplianceError
+from appliance.relay.check import Finding
 from appliance.relay.loki_client import LokiClient
+from appliance.relay.verify import verify
 
 _PUSH_PATH = "/loki/api/v1/push"
 _NOTICE = 13  # user.notice, RFC 5424 section 6.2.1
@@ -36,6 +39,11 @@ class Found:
 
     labels: dict[str, str]
     line: str
+
+
+def check_push(config: Config, *, timeout: float = 30.0) -> Iterator[Finding]:
+    """Push one line to Loki, past the spool, and count it back."""
+    yield verify(config.loki, secrets.token_hex(6), streams=1, entries=1, timeout=timeout).finding
 
 
 def ways(config: Config) -> list[Way]:
