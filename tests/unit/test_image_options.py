@@ -12,8 +12,9 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJm4hVHV5vYV0FgEXRSu0Xo0KkFp7lA2v7m5m
 
 
 def test_every_wrong_option_is_named_at_once() -> None:
-    words = ["--size", "1G", "--hostname", "under_score", "--package", "rm -rf", "--mirror", "ftp://x", "--proxy", "nonsense",
-             "--keyboard", "F!", "--config", "/nowhere/appliance.yaml", "--ssh-key", "ssh-rsa AAAA", "--binary", "/nowhere"]  # fmt: skip
+    words = ["--size", "1G", "--hostname", "under_score", "--package", "rm -rf", "--mirror", "ftp://x", "--proxy",
+             "nonsense", "--keyboard", "F!", "--config", "/nowhere/appliance.yaml", "--ssh-key", "ssh-rsa AAAA",
+             "--binary", "/nowhere"]  # fmt: skip
     with pytest.raises(UsageError) as caught:
         parse_build_options(words)
     for option in ("size", "hostname", "package", "mirror", "proxy", "keyboard", "config", "ssh-key", "binary"):
@@ -28,7 +29,9 @@ def test_defaults_can_be_built() -> None:
     assert options.hostname == "forwarder"
 
 
-@pytest.mark.parametrize(("text", "size"), [("20G", 20 * 2**30), ("6GiB", 6 * 2**30), ("8000M", 8000 * 2**20), ("1T", 2**40)])
+@pytest.mark.parametrize(
+    ("text", "size"), [("20G", 20 * 2**30), ("6GiB", 6 * 2**30), ("8000M", 8000 * 2**20), ("1T", 2**40)]
+)
 def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
     assert parse_build_options(["--size", text]).disk_size == size
 
@@ -62,7 +65,8 @@ def test_every_option_is_documented() -> None:
 
 
 def test_mirrors_come_from_one_line_sources() -> None:
-    text = "# deb http://no.example/debian bookworm main\ndeb [signed-by=/k.gpg arch=amd64] http://a.example/debian/ bookworm main contrib\n"
+    text = "# deb http://no.example/debian bookworm main\n"
+    text += "deb [signed-by=/k.gpg arch=amd64] http://a.example/debian/ bookworm main contrib\n"
     assert list(parse_one_line(text)) == [Source("http://a.example/debian", "bookworm", ("main", "contrib"))]
 
 

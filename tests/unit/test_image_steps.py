@@ -19,7 +19,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_a_failed_program_is_told_by_the_lines_that_matter_and_the_log_has_all(tmp_path: Path) -> None:
     steps = Steps(tmp_path / "log/build.log", io.StringIO())
-    script = "for i in $(seq 200); do echo line $i; done; echo 'E: Unable to locate package nosuch'; echo cleanup; exit 3"
+    script = (
+        "for i in $(seq 200); do echo line $i; done; echo 'E: Unable to locate package nosuch'; echo cleanup; exit 3"
+    )
     with pytest.raises(StepFailed) as caught:
         steps.run(["sh", "-c", script], what="installing")
     assert caught.value.message == "installing failed (status 3)"

@@ -33,7 +33,8 @@ def _runs(options: tuple[str, ...]) -> bool:
         disk.flush()
         command = [
             "qemu-system-x86_64", *options, "-m", "64", "-display", "none", "-nodefaults", "-no-reboot",
-            "-drive", f"file={disk.name},format=raw,if=ide,snapshot=on", "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
+            "-drive", f"file={disk.name},format=raw,if=ide,snapshot=on",
+            "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
         ]  # fmt: skip
         try:
             return subprocess.run(command, capture_output=True, timeout=15).returncode == _STATUS

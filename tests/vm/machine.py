@@ -198,7 +198,9 @@ class Machine:
     def _established(self, port: int) -> bool:
         """Whether QEMU's own list of connections shows one to this port that the guest took."""
         shown = str(self.monitor("human-monitor-command", {"command-line": "info usernet"}))
-        return any("ESTABLISHED" in line and line.split()[-3] == str(port) for line in shown.splitlines() if "TCP" in line)
+        return any(
+            "ESTABLISHED" in line and line.split()[-3] == str(port) for line in shown.splitlines() if "TCP" in line
+        )
 
     # ---- power ------------------------------------------------------------------------------
 
