@@ -14,7 +14,7 @@ from appliance.host.layout import CONFIG, DATA, SECRETS, TLS, Layout
 
 _SERVICES = ("rsyslog.service", "appliance-relay.service", "ssh.service")
 _FORGOTTEN = (
-    SECRETS, TLS, CONFIG, f"{CONFIG}.rejected", "/etc/appliance/relay.yaml", "/etc/appliance/setup.json",
+    SECRETS, TLS, CONFIG, f"{CONFIG}.rejected", "/etc/appliance/relay.yaml", "/etc/appliance/setup.yaml",
     "/etc/appliance/generations",
 )  # fmt: skip
 _KEPT_BY_CLOUD_INIT = ("/var/lib/cloud/instance", "/var/lib/cloud/instances", "/var/lib/cloud/data")

@@ -124,6 +124,8 @@ class Machine:
             except (FileNotFoundError, ConnectionRefusedError):
                 self._shell = None
                 time.sleep(0.5)
+            except TimeoutError:  # nobody reads the serial port yet, and its buffer is full
+                pass
         raise GuestError(f"no shell within {timeout:.0f} s\n{self.console()[-1500:]}")
 
     def run(self, command: str, timeout: float = 60.0, *, check: bool = True) -> Result:

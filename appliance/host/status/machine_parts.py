@@ -1,0 +1,178 @@
+"""The machine's parts: configuration, disk, network, time, certificates, updates, services. Pure."""
+
+from appliance.host.status.facts import Disk, Facts
+from appliance.host.status.part import RANK, Part, State, length_of_time, size
+
+WARN_CERTIFICATE = 30 * 86400.0
+DISK_AMBER, DISK_RED = 0.15, 0.05
+SETTLING = 180.0  # seconds after start in which time may still be unsynchronised
+UPDATES_LATE = 10 * 86400.0
+
+
+def configuration(facts: Facts) -> Part:
+    name = "configuration"
+    if facts.interrupted:
+        return Part(
+            name,
+            "red",
+            "cut short",
+            "a change of configuration was cut short",
+            "`appliance config recover` puts the state before it back",
+        )
+    if facts.unconfirmed_until is not None:
+        left = max(0, round(facts.unconfirmed_until - facts.now))
+        cause = f"the last change reverts in {left} s unless it is confirmed"
+        return Part(name, "amber", "waits to be confirmed", cause, "`appliance config confirm` keeps it")
+    if facts.generation is not None:
+        return Part(name, "green", f"generation {facts.generation}")
+    return Part(name, "green", "in force")
+
+
+def disk(facts: Facts) -> Part:
+    if facts.data_mounted is False:
+        return Part(
+            "disk",
+            "red",
+            "data partition missing",
+            "the data partition is not mounted: nothing can be stored",
+            "see `journalctl -b -u var-lib-appliance.mount`; check the VM's disk",
+        )
+    ill = sorted(((_disk_state(disk), disk) for disk in facts.disks), key=lambda pair: -RANK[pair[0]])
+    summary = ", ".join(f"{disk.path} {size(disk.free)} free of {size(disk.total)}" for disk in facts.disks)
+    if not ill or ill[0][0] == "green":
+        return Part("disk", "green", summary or "not looked at")
+    state, disk = ill[0]
+    if disk.read_only:
+        cause, remedy = (
+            f"{disk.path} can only be read",
+            "its file system had errors: `journalctl -k`; restart to repair it",
+        )
+    elif disk.inodes_free_ratio < DISK_RED:
+        cause, remedy = f"{disk.path} has no room for more files", "remove files there, or make the disk larger"
+    else:
+        cause = f"{disk.path} is {1 - disk.free_ratio:.0%} full ({size(disk.free)} free)"
+        remedy = (
+            "give the VM a larger disk and restart it: the data partition grows by itself"
+            if disk.path != "/"
+            else "`apt-get clean`, and look for large files with `du -xh / | sort -h | tail`"
+        )
+    return Part("disk", state, summary, cause, remedy)
+
+
+def _disk_state(disk: Disk) -> State:
+    if disk.read_only or disk.free_ratio < DISK_RED or disk.inodes_free_ratio < DISK_RED:
+        return "red"
+    return "amber" if disk.free_ratio < DISK_AMBER else "green"
+
+
+def network(facts: Facts) -> Part:
+    if not facts.addresses:
+        remedy = "is its network card connected? does DHCP answer? else set a static address: `appliance setup`"
+        return Part("network", "red", "no address", "this machine has no network address", remedy)
+    summary = ", ".join(facts.addresses)
+    if facts.has_default_route is False:
+        return Part(
+            "network",
+            "amber",
+            summary,
+            "there is no default route: only the own network can be reached",
+            "set system.network.ipv4.gateway, unless this is meant",
+        )
+    return Part("network", "green", summary)
+
+
+def time(facts: Facts) -> Part:
+    clock = facts.clock
+    if clock.not_before and facts.now < clock.not_before - 86400:
+        return Part(
+            "time",
+            "red",
+            "wrong",
+            "the clock is wrong: it is before this program was made",
+            "set system.ntp.servers to a time server that answers, and see `chronyc sources`",
+        )
+    if clock.synchronised is None:
+        return Part("time", "green", "not known")
+    if clock.synchronised:
+        return Part("time", "green", "synchronised")
+    if facts.uptime < SETTLING:
+        return Part("time", "green", "not yet synchronised")
+    return Part(
+        "time",
+        "amber",
+        "not synchronised",
+        "the clock is not synchronised: no time server answers",
+        "check system.ntp.servers and UDP port 123 outwards; `chronyc sources` shows them",
+    )
+
+
+def certificates(facts: Facts) -> Part:
+    name = "certificates"
+    ill: list[tuple[float, Part]] = []
+    summaries = []
+    for certificate in facts.certificates:
+        what = f"the {certificate.name} certificate"
+        remedy = (
+            "`appliance tls renew` makes a new one"
+            if certificate.own
+            else "get a new one and `appliance tls import` it"
+        )
+        if certificate.not_after is None:
+            ill.append((0, Part(name, "red", "unreadable", f"{what} cannot be read: {certificate.error}", remedy)))
+            continue
+        left = certificate.not_after - facts.now
+        summaries.append(f"{certificate.name} {length_of_time(left)}")
+        if left <= 0:
+            ill.append((left, Part(name, "red", "expired", f"{what} expired {length_of_time(-left)} ago", remedy)))
+        elif certificate.not_before is not None and certificate.not_before > facts.now:
+            clock = "the clock may be wrong: check time first"
+            ill.append((0, Part(name, "red", "not valid yet", f"{what} is not valid yet", clock)))
+        elif left < WARN_CERTIFICATE:
+            ill.append(
+                (
+                    left,
+                    Part(
+                        name,
+                        "amber",
+                        f"{length_of_time(left)} left",
+                        f"{what} expires in {length_of_time(left)}",
+                        remedy,
+                    ),
+                )
+            )
+    if ill:
+        return sorted(ill, key=lambda pair: (-RANK[pair[1].state], pair[0]))[0][1]
+    return Part(name, "green", ", ".join(summaries) or "none in use")
+
+
+def updates(facts: Facts) -> Part:
+    updates = facts.updates
+    if updates.restart_wanted:
+        return Part(
+            "updates",
+            "amber",
+            "restart wanted",
+            "installed updates wait for a restart",
+            "restart when it suits: `systemctl reboot`; nothing is lost meanwhile",
+        )
+    if updates.last_run is not None and facts.now - updates.last_run > UPDATES_LATE:
+        cause = f"no update was looked for in {length_of_time(facts.now - updates.last_run)}"
+        remedy = "can Debian's servers be reached? set system.proxy if needed; `unattended-upgrade --debug`"
+        return Part("updates", "amber", "late", cause, remedy)
+    if updates.last_run is None:
+        return Part("updates", "green", "none looked for yet" if updates.installed else "not managed here")
+    return Part("updates", "green", f"looked for {length_of_time(facts.now - updates.last_run)} ago")
+
+
+def services(facts: Facts) -> Part:
+    ours = ("appliance-relay.service", "rsyslog.service")
+    other = [name for name in facts.failed_units if name not in ours]
+    if other:
+        return Part(
+            "services",
+            "amber",
+            f"{len(other)} failed",
+            f"{other[0]} failed",
+            f"see `journalctl -u {other[0]}`, then `systemctl restart {other[0]}`",
+        )
+    return Part("services", "green", "none failed")
