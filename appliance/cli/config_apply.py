@@ -5,6 +5,7 @@ Talks to the operator; the work is `appliance.host.apply`.
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -174,7 +175,7 @@ def edit(confirm_within: Within = None, wait: Wait = 30, root: Root = SLASH) -> 
         draft.write_text(before)
         draft.chmod(0o600)
         while True:
-            editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "sensible-editor")
+            editor = _editor()
             try:
                 code = subprocess.run([*editor, str(draft)], check=False).returncode
             except OSError as error:
@@ -223,6 +224,13 @@ def _text(file: Path | None, layout: Layout) -> str:
     if file is not None and str(file) == "-":
         return sys.stdin.read()
     return read(file or layout.config)
+
+
+def _editor() -> list[str]:
+    wanted = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+    if wanted:
+        return shlex.split(wanted)
+    return [next((name for name in ("sensible-editor", "nano", "vi") if shutil.which(name)), "vi")]
 
 
 def _carry_out(plan: "Plan", host: "Host", *, dry_run: bool, ask: bool, within: float | None, wait: float) -> int:

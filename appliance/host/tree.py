@@ -103,15 +103,23 @@ def put(path: Path, entry: Entry) -> None:
             if not path.parent.exists():
                 return
         case Link():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_parents(path)
             temporary = path.with_name(f".{path.name}.new")
             temporary.unlink(missing_ok=True)
             temporary.symlink_to(entry.target)
             temporary.rename(path)
         case File():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_parents(path)
             write_durably(path, entry.content, entry.mode, entry.owner, entry.group)
     sync_directory(path.parent)
+
+
+def make_parents(path: Path) -> None:
+    """Make the missing directories above `path`, open to readers whatever the umask: services pass through them."""
+    missing = [parent for parent in path.parents if not parent.exists()]
+    for parent in reversed(missing):
+        parent.mkdir(exist_ok=True)
+        parent.chmod(0o755)
 
 
 def write_durably(path: Path, content: bytes, mode: int = 0o644, owner: str = "root", group: str = "root") -> None:

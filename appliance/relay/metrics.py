@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from appliance import __version__
 from appliance.relay.sender_stats import BUCKETS
 from appliance.relay.status import Parts, merged, read_process
+from appliance.relay.x509_dates import expiries
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -155,6 +156,8 @@ class Metrics:
         )
 
     def _outside(self) -> Iterator[Metric]:
+        yield _gauge("certificate_expiry_timestamp_seconds", "When a certificate in use ends, by its file.",
+                     _by("file", expiries(self._parts.config)))  # fmt: skip
         losses = self._parts.udp_losses()
         yield _counter("udp_dropped_datagrams", "Datagrams the kernel dropped at a full socket buffer, by port.",
                        _by("port", {str(port): count for port, count in losses.drops.items()}))  # fmt: skip
@@ -241,7 +244,7 @@ def _in_promtails_words(counts: Mapping[str, int]) -> dict[str, int]:
 _Values = float | Mapping[tuple[str, ...], Mapping[tuple[str, ...], float]]
 
 
-def _by(label: str, counts: Mapping[str, int]) -> _Values:
+def _by(label: str, counts: Mapping[str, float]) -> _Values:
     return {(label,): {(name,): count for name, count in dict(counts).items()}}
 
 

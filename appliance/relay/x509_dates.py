@@ -10,6 +10,8 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
+from appliance.config.model import Config
+
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.DOTALL)
 _SEQUENCE, _UTC_TIME, _GENERALIZED_TIME, _VERSION = 0x30, 0x17, 0x18, 0xA0
 
@@ -76,3 +78,17 @@ def _time(data: bytes, at: int) -> datetime:
     elif data[at] != _GENERALIZED_TIME:
         raise ValueError("a damaged certificate")
     return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
+
+
+def expiries(config: Config) -> dict[str, float]:
+    """Return when each certificate in use ends (Unix seconds), by its file; unreadable ones are left out."""
+    listeners = (config.listeners.tls, config.listeners.relp_tls)
+    files = [listener.tls.cert_file for listener in listeners if listener is not None]
+    files += [config.loki.tls.cert_file] if config.loki.tls.cert_file else []
+    found = {}
+    for file in files:
+        try:
+            found[file] = read_dates(Path(file))[1].timestamp()
+        except (OSError, ValueError):
+            continue  # `appliance status` and `check` say so; a scrape is no place to fail
+    return found

@@ -289,5 +289,18 @@ def test_edited_in_place_the_file_is_put_in_force(host: Host) -> None:
     assert Generations(host.layout).config_text(2) == SECOND
 
 
+def test_services_pass_through_new_directories_whatever_the_umask(host: Host) -> None:
+    before = os.umask(0o077)
+    try:
+        key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl me"
+        text = f"{FIRST.replace('udp: {}', 'tls: {}')}access: {{ssh: true, ssh_keys: ['{key}']}}\n"
+        apply(plan(text, host), host)
+    finally:
+        os.umask(before)
+    for path in ("/etc/ssh/authorized_keys.d", "/etc/appliance/tls", "/etc/appliance/tls/pairs/1"):
+        assert stat.S_IMODE(host.layout.at(path).stat().st_mode) == 0o755, path
+    assert stat.S_IMODE(host.layout.at("/etc/appliance/tls/server.key").stat().st_mode) == 0o600
+
+
 def test_the_layout_never_leaves_its_root(tmp_path: Path) -> None:
     assert Layout(tmp_path).at("/etc/hostname") == tmp_path / "etc/hostname"

@@ -354,6 +354,18 @@ def test_dates_of_a_certificate_are_read_as_cryptography_reads_them(days: int) -
     assert dates(pem) == (loaded.not_valid_before_utc, loaded.not_valid_after_utc)
 
 
+def test_metrics_know_when_the_certificates_in_use_end(tmp_path: Path) -> None:
+    from appliance.config.load import parse
+    from appliance.host.tls import issue
+    from appliance.relay.x509_dates import expiries
+
+    file = tmp_path / "server.crt"
+    file.write_bytes(issue.new_authority("x", datetime.now(UTC)).certificate)
+    tls = f"tls: {{tls: {{cert_file: {file}}}}}, relp_tls: {{tls: {{cert_file: {tmp_path}/none.crt}}}}"
+    config = parse(f"loki: {{url: 'http://x/loki/api/v1/push'}}\nlisteners: {{{tls}}}\n").config
+    assert expiries(config) == {str(file): pytest.approx(time.time() + 3650 * 86400, abs=60)}
+
+
 def test_what_is_no_certificate_is_refused_not_misread() -> None:
     from appliance.host.tls import issue
 
@@ -361,4 +373,3 @@ def test_what_is_no_certificate_is_refused_not_misread() -> None:
     for damaged in (b"", b"hello", pem.replace(b"MII", b"MAA"), pem[:80] + b"\n-----END CERTIFICATE-----\n"):
         with pytest.raises(ValueError, match=r"certificate"):
             dates(damaged)
-    assert time.time() > 0

@@ -70,10 +70,7 @@ def gather(layout: Layout | None = None, runner: Runner = run, now: float | None
 
 def relay_endpoint(layout: Layout) -> tuple[str, int]:
     """Return where the relay answers HTTP: as its own file says, else where the appliance puts it."""
-    try:
-        text = layout.at(RELAY_CONFIG).read_text()
-    except OSError:
-        text = ""
+    text = _text(layout.at(RELAY_CONFIG))
     match = re.search(r"^    http: '?([^'\n]+)'?$", text, re.MULTILINE)
     host, _, port = (match[1] if match else DEFAULT_HTTP).rpartition(":")
     host = host.strip("[]")
@@ -248,11 +245,7 @@ def _clock() -> Clock:
 def _certificates(layout: Layout) -> tuple[Certificate, ...]:
     """Look at the certificates that are in use: of the listeners, of our authority, and towards Loki."""
     found = []
-    try:
-        relay = layout.at(RELAY_CONFIG).read_text()
-        rsyslog = layout.at("/etc/rsyslog.conf").read_text()
-    except OSError:
-        relay = rsyslog = ""
+    relay, rsyslog = (_text(layout.at(path)) for path in (RELAY_CONFIG, "/etc/rsyslog.conf"))
     used = set(re.findall(r'(?i)(?:CertFile|MyCert)="([^"]+)"', rsyslog))
     used |= set(re.findall(r"^ +cert_file: '?([^'\n]+)'?$", relay, re.MULTILINE))
     server = "/etc/appliance/tls/server.crt"
@@ -272,6 +265,14 @@ def _certificate(name: str, path: str, layout: Layout, *, own: bool) -> Certific
     except (OSError, ValueError) as error:
         return Certificate(name, path, own=own, error=getattr(error, "strerror", None) or str(error))
     return Certificate(name, path, _unix(begin), _unix(end), own)
+
+
+def _text(path: Path) -> str:
+    """Return what is in a file, nothing when it is not for us to read."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
 
 
 def _unix(moment: datetime) -> float:

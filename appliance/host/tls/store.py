@@ -17,7 +17,7 @@ from appliance.errors import ApplianceError
 from appliance.host.layout import Layout
 from appliance.host.tls.issue import Pair
 from appliance.host.tree import Link as LinkEntry
-from appliance.host.tree import put, sync_directory, write_durably
+from appliance.host.tree import make_parents, put, sync_directory, write_durably
 
 KEPT = 3
 
@@ -54,13 +54,15 @@ class TlsStore:
         """Put a certificate and its key in force, both or neither."""
         self._make()
         pairs = self.path / "pairs"
-        pairs.mkdir(mode=0o755, exist_ok=True)
+        pairs.mkdir(exist_ok=True)
+        pairs.chmod(0o755)
         numbers = sorted(int(p.name) for p in pairs.iterdir() if p.name.isdigit())
         number = (numbers[-1] if numbers else 0) + 1
         place = pairs / str(number)
         staging = pairs / f"{number}.new"
         shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(mode=0o755)
+        staging.mkdir()
+        staging.chmod(0o755)  # the certificate is for everybody, whatever the umask
         self._write(staging / "server.key", pair.key, 0o600)
         self._write(staging / "server.crt", pair.certificate, 0o644)
         sync_directory(staging)
@@ -96,7 +98,7 @@ class TlsStore:
 
     def _make(self) -> None:
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_parents(self.path / "ca.crt")
         except PermissionError:
             raise ApplianceError("only root may change certificates", hint="run the command with sudo") from None
 
