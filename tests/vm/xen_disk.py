@@ -56,7 +56,12 @@ def _write_into(disk: Path, work: Path, files: Mapping[str, tuple[str, int]], li
     requests = ["mkdir /etc/appliance"]  # it may be there already; that is no harm
     for number, (path, (text, mode)) in enumerate(files.items()):
         (work / f"file{number}").write_text(text)
-        requests += [f"write {work}/file{number} {path}", f"sif {path} mode 0{mode:o}", f"sif {path} uid 0"]
+        requests += [
+            f"rm {path}",
+            f"write {work}/file{number} {path}",
+            f"sif {path} mode 0{mode:o}",
+            f"sif {path} uid 0",
+        ]
     requests += [f"symlink {path} {target}" for path, target in links.items()]
     script = work / "debugfs.txt"
     script.write_text("\n".join(requests) + "\n")
