@@ -31,7 +31,7 @@ class Delivery(Preparation, VerdictSettlement):
                 self._plan()
             if parcel.held is not None:
                 self._mend_held()
-            if parcel.pieces:
+            if parcel.pieces and not self._again:
                 self._put_new_last()
                 self._push()
         except BaseException:
@@ -47,12 +47,13 @@ class Delivery(Preparation, VerdictSettlement):
 
     def _push(self) -> None:
         parcel, shared = self._parcel, self._shared
-        body = request_body(parcel.pieces, self._cargo, json=shared.loki.encoding == "json")
+        json = shared.loki.encoding == "json"
+        body = request_body(parcel.pieces, self._cargo, json=json, merged=parcel.held is not None)
         self._body_size = len(body)
         self._pushed_ns = shared.now_ns()
         with shared.lock:
             self._tenant.pace.charge(parcel.size, shared.clock())
-        answer = self._client.push(body, parcel.tenant, json=shared.loki.encoding == "json")
+        answer = self._client.push(body, parcel.tenant, json=json)
         judgement = judge(answer, shared.now())
         with shared.lock:
             if answer.failure is not Failure.STOPPED:
@@ -109,8 +110,6 @@ class Delivery(Preparation, VerdictSettlement):
                 for piece in parcel.pieces:
                     for part in piece.parts or ():
                         tenant.limits.confirm(part)
-            final = parcel.pieces[-1].parts
-            if parcel.new and final and final[-1].labels in parcel.new:
-                tenant.limits.confirm_streams(part.labels for piece in parcel.pieces for part in piece.parts or ())
+            self._confirm_new()
             for piece in parcel.pieces:
                 self._taken(piece.carriage)

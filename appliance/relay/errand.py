@@ -75,6 +75,13 @@ class Errand:
         self._tenant.pace.stored(size, shared.clock())
         shared.stats.last_success = shared.now()
 
+    def _confirm_new(self) -> None:
+        """Loki answered for the last stream; if that was new, it had room for all new ones before it."""
+        parcel = self._parcel
+        final = parcel.pieces[-1].parts
+        if parcel.new and final and final[-1].labels in parcel.new:
+            self._tenant.limits.confirm_streams(part.labels for piece in parcel.pieces for part in piece.parts or ())
+
     def _taken(self, carriage: Carriage) -> None:
         carriage.pieces -= 1
         if carriage.pieces == 0:

@@ -39,7 +39,7 @@ class Need(enum.Enum):
 
 @dataclass(slots=True)
 class Plan:
-    """`odd` holds the parts that may not simply go; `new` the streams that Loki may not have."""
+    """`odd` holds the parts that may not simply go; `new` the streams not sent before."""
 
     odd: list[tuple[StreamPart, Need]] = field(default_factory=list)
     new: set[str] = field(default_factory=set)
@@ -156,8 +156,9 @@ class StreamLimits:
                 # Loki may not have room for it, or hold newer entries that were sent before we started.
                 return Need.QUEUE
             self._young[part.labels] = stream = _Stream(now, part.newest_ns, max(part.newest_ns, now_ns))
-        elif not stream.exists:
-            plan.new.add(part.labels)
+        elif not stream.exists and part.labels not in plan.new:
+            # Sent before, but not answered for: only alone does the answer tell whether Loki has it.
+            return Need.QUEUE
         if part.oldest_ns < stream.sent_ns - self.behind_ns:
             return Need.MEND
         if part.oldest_ns < stream.newest_ns - self.window_ns:

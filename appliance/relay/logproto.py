@@ -231,6 +231,16 @@ def select(body: bytes, parts: Iterable[StreamPart]) -> bytes:
     return b"".join([view[part.offset : part.offset + part.length] for part in parts])
 
 
+def merge(labels: str, bodies: Iterable[tuple[bytes, StreamPart]]) -> bytes:
+    """One `streams` field with the entries of several parts, in order, under the labels."""
+    content = [_bytes_field(_LABELS, labels.encode("utf-8", _SURROGATES))]
+    for body, part in bodies:
+        _, start = _varint(body, part.offset + 1, len(body))
+        fields = _fields(body, start, part.offset + part.length)
+        content.extend(body[field:last] for tag, field, _, last in fields if tag == _ENTRIES)
+    return _bytes_field(_STREAM, b"".join(content))
+
+
 def halves(body: bytes, part: StreamPart) -> tuple[bytes, bytes] | None:
     """The part as two streams fields with half of its entries each; None if it has but one."""
     entries = entries_of(body, part)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import cramjam
 
-from appliance.relay.logproto import StreamPart, encode_json, halves, scan, select
+from appliance.relay.logproto import StreamPart, encode_json, halves, merge, scan, select
 from appliance.relay.spool import Segment
 
 
@@ -174,8 +174,15 @@ class Cargo:
         return compress(select(self.raw(piece), piece.parts or ()))
 
 
-def request_body(pieces: Sequence[Piece], cargo: Cargo, *, json: bool) -> bytes:
-    """The pieces as one body: a raw snappy block, or JSON."""
+def request_body(pieces: Sequence[Piece], cargo: Cargo, *, json: bool, merged: bool) -> bytes:
+    """The pieces as one body: a raw snappy block, or JSON.
+
+    `merged`: all are of one stream and go as one stream, for Loki answers for the last one only.
+    """
+    if merged and len(pieces) > 1:
+        parts = [(cargo.raw(piece), part) for piece in pieces for part in piece.parts or ()]
+        body = merge(parts[0][1].labels, parts)
+        return encode_json(body, scan(body)) if json else compress(body)
     if not json:
         return join_blocks([cargo.block(piece) for piece in pieces])
     body = b"".join(select(cargo.raw(piece), piece.parts or ()) for piece in pieces)

@@ -50,6 +50,9 @@ class Preparation(Errand):
         parcel, tenant, shared = self._parcel, self._tenant, self._shared
         owner = [(part, piece) for piece in parcel.pieces for part in piece.parts or ()]
         with shared.lock:
+            if tenant.settling:
+                self._put_back()
+                return
             busy: Callable[[str], bool] = (lambda labels: False) if parcel.fresh else tenant.busy
             plan = tenant.limits.plan((p for p, _ in owner), shared.clock(), shared.now_ns(), tenant.held, busy)
             parcel.new = plan.new

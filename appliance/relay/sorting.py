@@ -24,6 +24,7 @@ from appliance.relay.verdicts import DISTRIBUTOR, Reason, Verdict, names
 
 _LABELS = frozenset((Reason.LABEL_NAMES, Reason.LABEL_LENGTH, Reason.LABEL_SYNTAX))
 _SECOND = 1_000_000_000
+_FOREVER = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ class Sorter:
         ours = set(streams)
         self._rules, self._state, self._new = rules, state, new
         self.named = {verdict: names(verdict.stream, ours) if verdict.stream else set() for verdict in verdicts}
+        self._late: dict[int, set[int]] = {}
         self._reasons = {verdict.reason for verdict in verdicts}
         self._distributor = [verdict for verdict in verdicts if verdict.reason in DISTRIBUTOR]
         known = Bounds.of(rules.limits, rules.now_ns)
@@ -96,6 +98,22 @@ class Sorter:
 
     def _of(self, reason: Reason) -> list[tuple[Verdict, set[str]]]:
         return [(verdict, streams) for verdict, streams in self.named.items() if verdict.reason is reason]
+
+    def note_late(self, parts: Sequence[tuple[bytes, StreamPart]], *, merged: bool) -> None:
+        """Find what was too far behind, given all parts of the push in order.
+
+        `merged`: they went as one stream. Else each stands for itself, and Loki's verdict is about
+        the last part of its stream.
+        """
+        for verdict, named in self._of(Reason.TOO_FAR_BEHIND):
+            mine = [(body, part) for body, part in parts if part.labels in named]
+            mine = mine if merged else mine[-1:]
+            entries = [entries_of(body, part) for body, part in mine]
+            refused = late([entry for some in entries for entry in some], verdict, self._state.behind_ns)
+            first = 0
+            for (_, part), some in zip(mine, entries, strict=True):
+                self._late[id(part)] = {index - first for index in refused if first <= index < first + len(some)}
+                first += len(some)
 
     def sort(self, body: bytes, parts: Iterable[StreamPart], *, mended: bool, stamp_ns: int) -> Sorted:
         """Sort one piece; `stamp_ns` is for entries whose own time stamp is refused."""
@@ -145,14 +163,13 @@ class Sorter:
         return True
 
     def _by_entry(self, body: bytes, part: StreamPart, result: Sorted, mended: bool, stamp_ns: int) -> None:
-        behind = next((v for v, named in self._of(Reason.TOO_FAR_BEHIND) if part.labels in named), None)
-        if behind is None and not self._may_break(part):
+        refused = self._late.get(id(part), set())
+        if not refused and not self._may_break(part):
             return
         entries = entries_of(body, part)
-        late = _late(entries, behind) if behind is not None else set()
         again: list[Entry] = []
         for index, entry in enumerate(entries):
-            reason = Reason.TOO_FAR_BEHIND if index in late else broken(entry, self._broken)
+            reason = Reason.TOO_FAR_BEHIND if index in refused else broken(entry, self._broken)
             if reason is None:
                 continue
             result.count(reason, 1)
@@ -173,19 +190,36 @@ class Sorter:
         )
 
 
-def _late(entries: Sequence[Entry], verdict: Verdict) -> set[int]:
-    """Which entries were too far behind: those listed, and the oldest, as many as were ignored."""
+def late(entries: Sequence[Entry], verdict: Verdict, behind_ns: int) -> set[int]:
+    """Which entries of a stream were too far behind.
+
+    Loki judges one entry after the other against the newest so far, and names the first ten it
+    refused and how many there were. What it held before is not known: of the two that are possible,
+    nothing newer or what the first cutoff tells, the one counts that leads to the same number.
+    Otherwise an entry in doubt counts as refused: twice is better than not at all.
+    """
+    before = verdict.first_cutoff_ns + behind_ns
+    for newest in (-_FOREVER, before, before + _SECOND - 1):
+        refused = _refused(entries, newest, behind_ns)
+        if len(refused) == verdict.ignored:
+            return refused
     listed = set(verdict.stamps_ns)
     found = {index for index, entry in enumerate(entries) if entry.timestamp_ns in listed}
-    # The cutoff is cut to the second; entries within that second may belong to either side.
     edge = verdict.cutoff_ns + _SECOND
     by_age = sorted(range(len(entries)), key=lambda index: entries[index].timestamp_ns)
-    for index in by_age:
-        if len(found) >= verdict.ignored:
-            break
-        if verdict.cutoff_ns == 0 or entries[index].timestamp_ns < edge:
-            found.add(index)
+    found.update(index for index in by_age if entries[index].timestamp_ns < edge)
+    found.update(by_age[: max(verdict.ignored - len(found), 0)])
     return found
+
+
+def _refused(entries: Sequence[Entry], newest_ns: int, behind_ns: int) -> set[int]:
+    refused = set()
+    for index, entry in enumerate(entries):
+        if entry.timestamp_ns < newest_ns - behind_ns:
+            refused.add(index)
+        else:
+            newest_ns = max(newest_ns, entry.timestamp_ns)
+    return refused
 
 
 def with_labels(

@@ -100,9 +100,10 @@ class Tenant:
     def _retried(self, now: float) -> tuple[Parcel | None, float]:
         if not self.retry:
             return None, float("inf")
-        due = [parcel for parcel in self.retry if parcel.ready_at <= now]
+        settling = self.settling
+        due = [parcel for parcel in self.retry if parcel.ready_at <= now and (parcel.planned or not settling)]
         if not due:
-            return None, min(parcel.ready_at for parcel in self.retry)
+            return None, min((parcel.ready_at for parcel in self.retry if parcel.ready_at > now), default=float("inf"))
         parcel = min(due, key=lambda parcel: parcel.pieces[0].carriage.segment.sequence)
         self.retry.remove(parcel)
         return parcel, now
@@ -140,7 +141,12 @@ class Tenant:
         return pieces
 
     def _new(self, now: float, now_ms: float) -> Parcel | None:
-        if not self.waiting or len(self.partial) >= _PARTIAL_SEGMENTS or self._partial_bytes >= _PARTIAL_BYTES:
+        if (
+            self.settling
+            or not self.waiting
+            or len(self.partial) >= _PARTIAL_SEGMENTS
+            or self._partial_bytes >= _PARTIAL_BYTES
+        ):
             return None
         started = [
             parcel.created_ms for parcel in (*self.in_flight, *self.retry) if parcel.held is None and not parcel.fresh
@@ -210,6 +216,11 @@ class Tenant:
     def room(self, size: int, entries: int) -> float:
         """Uncompressed bytes that a push may have, when its entries are as long as in this one."""
         return self.push_limit * size / max(size + entries * _ENTRY_OVERHEAD, 1)
+
+    @property
+    def settling(self) -> bool:
+        """Whether a push with new streams is in flight: what carries them, too, waits for its answer."""
+        return any(parcel.new for parcel in self.in_flight)
 
     def busy(self, labels: str) -> bool:
         """Whether a push with entries of the stream is not answered yet."""

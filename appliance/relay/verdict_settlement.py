@@ -6,7 +6,7 @@ or kept as dead letters, and what was learnt is remembered.
 
 from appliance.relay.answers import Answer, Judgement
 from appliance.relay.logproto import StreamPart, entries_of
-from appliance.relay.parcel import Piece
+from appliance.relay.parcel import Piece, in_chunks
 from appliance.relay.sender_stats import add
 from appliance.relay.settlement import Settlement
 from appliance.relay.sorting import Rules, Sorted, Sorter
@@ -36,6 +36,10 @@ class VerdictSettlement(Settlement):
                     elif verdict.reason is Reason.STREAM_LIMIT:
                         tenant.limits.learn_no_room(now)
                         tenant.limits.forget(labels)
+            if all(verdict.reason is not Reason.STREAM_LIMIT for verdict in judgement.verdicts):
+                self._confirm_new()
+        all_parts = [(self._cargo.raw(piece), part) for piece in parcel.pieces for part in piece.parts or ()]
+        sorter.note_late(all_parts, merged=parcel.held is not None)
         sorted_pieces: list[tuple[Piece, Sorted]] = []
         for piece in parcel.pieces:
             newest = max((tenant.limits.newest_ns(part.labels) for part in piece.parts or ()), default=0)
@@ -77,15 +81,19 @@ class VerdictSettlement(Settlement):
                     elif reason is not Reason.STREAM_RATE and found.mended:
                         add(stats.repaired, str(reason), number)
                 for labels, body in found.mended:
-                    again = piece.altered(
+                    mended = piece.altered(
                         body, mended=not (found.reduced or found.reasons.keys() <= {Reason.STREAM_LIMIT})
                     )
-                    queues.append((labels, [again], 0.0))
+                    queues.append((labels, [mended], 0.0))
                 for before, (after, moved) in found.reduced.items():
                     tenant.limits.reduce(before, after, moved, now)
                 for part in found.paced:
-                    ready = tenant.limits.ready_at(part.labels, part.length, now)
-                    queues.append((part.labels, [self._part_of(piece, part)], max(ready - now, 0.05)))
+                    largest = tenant.limits.largest_part
+                    ready = tenant.limits.ready_at(part.labels, min(part.length, largest), now)
+                    again = [self._part_of(piece, part)]
+                    if part.length > largest and part.entries > 1:
+                        again = list(in_chunks(piece, self._cargo.raw(piece), part, largest))
+                    queues.append((part.labels, again, max(ready - now, 0.05)))
                 queues.extend((part.labels, [self._part_of(piece, part)], 0.0) for part in found.alone)
                 queues.extend((part.labels, [self._part_of(piece, part)], _NO_ROOM) for part in found.no_room)
             self._works(parcel.size)

@@ -49,7 +49,9 @@ class Verdict:
     limit: int = 0
     """Bytes, pairs, or bytes a second that are allowed."""
     cutoff_ns: int = 0
-    """Oldest acceptable time stamp, cut to the second."""
+    """Oldest acceptable time stamp, cut to the second; the last that was named."""
+    first_cutoff_ns: int = 0
+    """The first that was named: it grows while Loki takes newer entries of the same push."""
     ignored: int = 0
     """How many entries of the stream were refused."""
     stamps_ns: tuple[int, ...] = ()
@@ -145,11 +147,12 @@ def _too_far_behind(body: str) -> Verdict | None:
     if not entries and _OUT_OF_ORDER not in body:
         return None
     total = _TOTAL.search(body)
-    cutoff = max((parse_time(cutoff) for _, _, cutoff in entries), default=0)
+    cutoffs = [parse_time(cutoff) for _, _, cutoff in entries] or [0]
     return Verdict(
         Reason.TOO_FAR_BEHIND,
         total[2] if total else "",
-        cutoff_ns=cutoff,
+        cutoff_ns=max(cutoffs),
+        first_cutoff_ns=cutoffs[0],
         ignored=int(total[1]) if total else len(entries),
         stamps_ns=tuple(parse_time(stamp) for stamp, _, _ in entries),
     )
