@@ -42,6 +42,7 @@ class SpoolWriter:
         self._queue: deque[ClosedBatch] = deque()
         self._wake = threading.Condition()
         self._stopping = False
+        self._at_the_end = False
         self.waiting_bytes = 0
         """Bytes handed over and not yet on disk; changed in the loop's thread only."""
         self.last_progress = time.monotonic()
@@ -59,6 +60,12 @@ class SpoolWriter:
     def alive(self) -> bool:
         """Whether the thread runs and is not stuck in a write (a full spool is not stuck)."""
         return self._thread.is_alive() and time.monotonic() - self.last_progress < 60
+
+    def hurry(self) -> None:
+        """The relay is about to stop: from now on write even over the spool's bounds."""
+        with self._wake:
+            self._at_the_end = True
+            self._wake.notify()
 
     def stop(self, timeout: float) -> bool:
         """Write what is queued and end; False if `timeout` seconds were not enough."""
@@ -83,7 +90,8 @@ class SpoolWriter:
             if pending:
                 pending = self._write(pending)
                 if pending and not stopping:
-                    time.sleep(_RETRY)
+                    with self._wake:
+                        self._wake.wait(_RETRY)
             if stopping and not self._queue:
                 return  # what is still pending was acknowledged to nobody
 
@@ -93,7 +101,7 @@ class SpoolWriter:
         full: SpoolFull | None = None
         durable = 0
         try:
-            self._spool.append([segment for _, segment in pending])
+            self._spool.append([segment for _, segment in pending], at_the_end=self._at_the_end)
             durable = len(pending)
         except SpoolFull as error:
             full = error

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
@@ -32,6 +33,9 @@ from appliance.relay.status import Parts
 log = logging.getLogger(__name__)
 
 _DRAIN = 2.0  # seconds for what is in memory to reach the disk at the end
+_SETTLE = 0.02  # seconds for connections to be closed
+_LAST_READS = 0.8  # seconds that senders without acknowledgement are still listened to
+_QUIET = 0.1  # seconds of silence after which one of them has nothing left to be read
 _TICK = 5.0  # seconds between two looks at what changes with time alone
 
 
@@ -157,18 +161,32 @@ class Service:
         self.notifier.stopping()
         await self.relp.stop_listening()
         await self.syslog_tcp.stop_listening()
-        for connection in [*self.relp.connections, *self.syslog_tcp.connections]:
+        for connection in self.relp.connections:
             connection.pause()
+        self.intake.writer.hurry()
+        await self._drain_syslog()
+        self.syslog_tcp.close()
+        await asyncio.sleep(_SETTLE)  # what these connections left unterminated is taken now
         await asyncio.gather(self.push.stop(_DRAIN), self._flush())
         for connection in list(self.relp.connections):
             assert isinstance(connection, RelpSession)
             connection.server_close()
-        self.syslog_tcp.close()
         await self.http.stop(0.2)
         loop = asyncio.get_running_loop()
         self.intake.writer.stop(0.5)
         await loop.run_in_executor(None, self.sender.stop, 2.0)
         log.info("stopped", extra={"spooled": len(self.spool)})
+
+    async def _drain_syslog(self) -> None:
+        """Take what senders without acknowledgement have sent already and is in the kernel's buffers."""
+        deadline = time.monotonic() + _LAST_READS
+        while (now := time.monotonic()) < deadline:
+            busy = self.intake.writer.waiting_bytes or any(
+                now - connection.last_read < _QUIET for connection in self.syslog_tcp.connections
+            )
+            if not busy:
+                return
+            await asyncio.sleep(_SETTLE)
 
     async def _flush(self) -> None:
         if not await self.intake.flush(_DRAIN):

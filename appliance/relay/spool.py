@@ -259,17 +259,20 @@ class Spool:
 
     # ---- writing -------------------------------------------------------------------------------
 
-    def append(self, batches: Iterable[NewSegment]) -> None:
+    def append(self, batches: Iterable[NewSegment], *, at_the_end: bool = False) -> None:
         """Write batches durably, in order, as one commit: all files, then the directory once.
 
         Raises SpoolFull, with nothing written of the batch that does not fit and of those after it;
         those before it are durable. The caller keeps what was not written: see `written`.
+        `at_the_end` writes the little that is in memory when the relay stops over the bounds, which
+        hold again at the next start: a sender without acknowledgement would lose it.
         """
         started = time.monotonic()
         before = self.stats.written
         try:
             for batch in batches:
-                self._make_room(len(batch.compressed))
+                if not at_the_end:
+                    self._make_room(len(batch.compressed))
                 self._publish(self._write(batch), batch)
         finally:
             if self.stats.written > before:

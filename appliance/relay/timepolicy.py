@@ -75,9 +75,22 @@ class TimePolicy:
             if moved is not None and moved != stamp:
                 stamp, word = moved, "zone"
         past = belief.max_past if has_zone else belief.max_past_without_zone
-        if received - past <= stamp <= received + belief.max_future:
+        earliest, latest = received - past, received + belief.max_future
+        if not has_zone and stamp > latest and (last_year := a_year_earlier(text, stamp)) >= earliest:
+            stamp = last_year  # sent without a year on 31 December, read in January
+        if earliest <= stamp <= latest:
             return stamp, word
         return received, "clock"
+
+
+def a_year_earlier(text: bytes, stamp: int) -> int:
+    """`stamp` (ns), read from the RFC 3339 `text`, with the year before; -1 if there is no such day."""
+    try:
+        wall = datetime.strptime(text[:19].decode("ascii"), "%Y-%m-%dT%H:%M:%S")
+        earlier = wall.replace(year=wall.year - 1)
+    except (ValueError, UnicodeDecodeError):
+        return -1
+    return stamp - int((wall - earlier).total_seconds()) * 10**9
 
 
 def in_zone(text: bytes, zone: ZoneInfo) -> int | None:

@@ -71,6 +71,23 @@ def test_it_ends_in_under_five_seconds_with_loki_hanging_and_loses_nothing(
     assert not tally.lost and not tally.duplicates
 
 
+def test_a_full_spool_does_not_cost_what_was_taken_when_it_stops(loki: LokiUnderTest, start_relay: StartRelay) -> None:
+    loki.fault("status", status=503)
+    relay = start_relay(loki.push_url, {"relay": {"spool": {"max_size": "80kB"}, "batch": {"size": "20kB"}}})
+    taken = 0
+    with socket.create_connection(("127.0.0.1", relay.syslog_tcp)) as tcp:
+        while '"full": false' in relay.get("/status")[1]:
+            tcp.sendall(octet_counted(numbered(range(taken, taken + 500), size=100)))
+            taken += 500
+            time.sleep(0.1)
+        tcp.sendall(b"and one without its end n=%d" % taken)
+        time.sleep(1)
+        assert relay.terminate() < 5
+    loki.clear()
+    relay.up()
+    wait_until(lambda: not loki.tally(taken).lost, 30, what=lambda: loki.tally(taken))
+
+
 def test_a_sender_is_told_that_the_relay_goes(start_relay: StartRelay) -> None:
     relay = start_relay(NOBODY)
     client = RelpClient(relay.relp)
