@@ -39,7 +39,7 @@ def test_a_stepped_clock_loses_nothing(
         },
     )
     load = RelpLoad(relay.relp, rate=1000)
-    wait_until(lambda: loki.count() > 0)
+    wait_until(lambda: loki.count() > 0, 20)
     for step in steps:
         time.sleep(1.2)
         offset.write_text(step + "\n")

@@ -35,7 +35,7 @@ def test_ten_kills_of_the_relay_while_a_real_rsyslogd_feeds_it(
     load = RelpLoad(relp, rate=rate, hosts=50, size=120)
     seed = random.randrange(10**6)
     moments = random.Random(seed)
-    wait_until(lambda: loki.count() > 0)
+    wait_until(lambda: loki.count() > 0, 20)
     for _ in range(kills):
         time.sleep(moments.uniform(0.05, 1.2))
         relay.kill()

@@ -52,12 +52,8 @@ FAULTS: dict[str, list[Fault]] = {
         ("status", {"status": 503, "headers": {"Retry-After": "1"}}),
         ("status", {"status": 504}),
     ],
-    "wrong configuration": [
-        ("status", {"status": 401, "body": "unauthorized"}),
-        ("status", {"status": 403, "body": "forbidden"}),
-        ("status", {"status": 404, "body": "404 page not found"}),
-        ("status", {"status": 302, "headers": {"Location": "/login"}}),
-    ],
+    "403": [("status", {"status": 403, "body": "forbidden"})],
+    "302": [("status", {"status": 302, "headers": {"Location": "/login"}})],
 }
 
 
