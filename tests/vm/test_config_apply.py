@@ -52,12 +52,13 @@ def start(place: Path, loki: InProcessLoki) -> Machine:
 @pytest.fixture(scope="module")
 def machine(place: Path, loki: InProcessLoki) -> Iterator[Machine]:
     machine = start(place, loki)
-    machine.wait_for_shell(900)
-    machine.wait_for(
-        "systemctl is-active --quiet rsyslog appliance-relay && ! systemctl is-system-running | grep start", 300
-    )
-    yield machine
-    machine.close()
+    try:
+        machine.wait_for_shell(900)
+        machine.wait_for("systemctl is-active --quiet rsyslog appliance-relay", 300)
+        machine.wait_for("! systemctl is-system-running | grep -q start", 300)
+        yield machine
+    finally:
+        machine.close()
 
 
 def put(machine: Machine, changes: dict[str, Any], options: str, timeout: float = 180) -> str:
