@@ -262,7 +262,7 @@ def test_a_lower_rate_at_loki_than_told_still_gets_every_line(loki: LokiUnderTes
 def test_the_tenants_rate_is_waited_out(loki: LokiUnderTest, start_relay: StartRelay) -> None:
     loki.set_limits(ingestion_rate=500_000, ingestion_burst=1_000_000)
     relay = start_relay(loki.push_url)
-    load = RelpLoad(relay.relp, total=10000, size=250)
+    load = RelpLoad(relay.relp, total=6000, size=250)
     tally = arrives(loki, load.finish(stop=False), 60)
     assert (tally.lost, tally.duplicates) == (0, 0)
 
