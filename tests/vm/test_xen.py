@@ -22,7 +22,7 @@ from tests.vm.xen_rig import HOST_SEEN_BY_GUEST, Running, running
 
 ROOT = Path(__file__).parents[2]
 XVA = ROOT / "dist" / f"forwarder-{appliance.__version__}.xva"
-pytestmark = [pytest.mark.xen, pytest.mark.vm, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.xen, pytest.mark.vm, pytest.mark.slow, pytest.mark.timeout(1300)]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
         with running(host, guest, share) as xen:
             xen.wait("the guest is created", lambda: "guest is domain" in xen.read("dom0.log"), 180)
             created = time.monotonic()
-            xen.wait("the guest listens", lambda: "PROBE done=1" in xen.console, 600)
+            xen.wait("the guest listens", lambda: "PROBE done=1" in xen.console, 900)
             print(
                 f"\ndom0 made in {built - began:.0f} s, guest created after {created - built:.0f} s, "
                 f"listening and at rest {time.monotonic() - created:.0f} s later"
