@@ -1,1 +1,1 @@
-"""The Textual user interface: first-boot wizard and dashboard."""
+"""The console: first-boot wizard and dashboard. Shows and asks; what is done is `appliance.host`'s."""

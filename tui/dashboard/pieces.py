@@ -1,0 +1,144 @@
+"""The pieces of the dashboard's picture. Pure: facts, verdict and width in, rows of text out."""
+
+import time
+from collections.abc import Iterator, Mapping
+from textwrap import wrap
+from typing import Any
+
+from textual.content import Content
+
+from appliance.host.status.facts import Facts
+from appliance.host.status.verdict import Part, State, Verdict
+
+STYLES: dict[State, str] = {"green": "ansi_bright_green", "amber": "ansi_bright_yellow", "red": "ansi_bright_red"}
+WORDS: dict[State, str] = {"green": " ok ", "amber": "look", "red": "FAIL"}
+BADGES: dict[State, str] = {
+    "green": "ansi_black on ansi_green", "amber": "ansi_black on ansi_yellow", "red": "ansi_bright_white on ansi_red",
+}  # fmt: skip
+SILENT_AFTER = 900.0
+"""Seconds without a line after which a source is marked silent."""
+
+
+def cut(text: str, width: int) -> str:
+    """Return the text in at most `width` columns; a ~ says that there was more."""
+    return text if len(text) <= width else text[: max(0, width - 1)] + "~"
+
+
+def head(verdict: Verdict, facts: Facts, width: int) -> list[Content]:
+    """Return up to three rows: the verdict, with cause and remedy when there is something wrong."""
+    words = {"green": " WELL ", "amber": " LOOK ", "red": " FAIL "}
+    lines = wrap(_without_ticks(verdict.headline), width - 8)[:3] or [""]
+    first = Content.assemble((words[verdict.state], BADGES[verdict.state]), "  ", (lines[0], "ansi_bright_white"))
+    return [first, *(Content.styled(f"{'':8}{line}", "ansi_bright_white") for line in lines[1:])]
+
+
+def part_cells(verdict: Verdict, width: int) -> list[Content]:
+    """Return each part in a cell of `width` columns."""
+    return [part_cell(part, width) for part in verdict.parts]
+
+
+def part_cell(part: Part, width: int) -> Content:
+    text = part.summary
+    name = f"{part.name:14}"
+    rest = cut(text, width - 5 - len(name))
+    gap = " " * max(0, width - 5 - len(name) - len(rest))
+    return Content.assemble((WORDS[part.state], STYLES[part.state]), " ", (name, "ansi_bright_white"), rest, gap)
+
+
+def two_columns(cells: list[Content], width: int) -> list[Content]:
+    """Return cells side by side, down the first column, then down the second."""
+    half = (len(cells) + 1) // 2
+    gap = Content("  ")
+    rows = []
+    for index in range(half):
+        right = cells[index + half] if index + half < len(cells) else Content("")
+        rows.append(Content.assemble(cells[index], gap, right))
+    return rows
+
+
+def part_details(verdict: Verdict) -> str:
+    """Return every part with its cause and remedy, for reading."""
+    lines = []
+    for part in verdict.parts:
+        lines.append(f"{WORDS[part.state]}  {part.name:14} {part.summary}")
+        if part.cause:
+            lines.append(f"{'':21}{part.cause}")
+        if part.remedy:
+            lines.append(f"{'':21}-> {part.remedy}")
+    return "\n".join(lines)
+
+
+def source_rows(relay: Mapping[str, Any] | None, now: float, width: int, height: int) -> list[Content]:
+    """Return the sources that send most first, silent ones last and marked."""
+    sources = (relay or {}).get("sources") or {}
+    latest = list(sources.get("latest") or [])
+    if not latest:
+        return [Content.styled("none yet: D shows what to tell devices", "ansi_white")]
+    latest.sort(key=lambda one: (_silent(one, now), -float(one["messages_per_second"]), -float(one["last_seen"])))
+    room = width - 20
+    rows = [Content.styled(f"{'sender':{room}} {'lines/s':>8} {'last':>10}", "ansi_cyan")]
+    shown = latest[: height - 1]
+    silent = [one for one in latest if _silent(one, now)]
+    if silent and silent[0] not in shown and len(shown) > 1:
+        shown[-1] = silent[0]  # one that fell silent is what somebody should see
+    for one in shown:
+        ago = max(0.0, now - float(one["last_seen"]))
+        text = f"{cut(str(one['sender']), room):{room}} {float(one['messages_per_second']):8.1f} "
+        if _silent(one, now):
+            rows.append(Content.styled(f"{text}{'silent ' + age(ago):>10}"[:width], "ansi_bright_yellow"))
+        else:
+            rows.append(Content(f"{text}{age(ago):>10}"))
+    return rows
+
+
+def _silent(source: Mapping[str, Any], now: float) -> bool:
+    return now - float(source["last_seen"]) > SILENT_AFTER
+
+
+def age(seconds: float) -> str:
+    """Return a length of time in at most five characters."""
+    for unit, length in (("d", 86400.0), ("h", 3600.0), ("m", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f}{unit}"
+    return f"{seconds:.0f}s"
+
+
+def error_rows(relay: Mapping[str, Any] | None, relay_error: str, width: int, height: int) -> list[Content]:
+    """Return what went wrong lately, newest first."""
+    rows = [Content.styled(cut(line, width), "ansi_white") for line in _errors(relay, relay_error)]
+    return rows[:height] or [Content.styled("none", "ansi_white")]
+
+
+def _errors(relay: Mapping[str, Any] | None, relay_error: str) -> Iterator[str]:
+    if relay is None:
+        yield f"relay: {relay_error or 'no answer'}"
+        return
+    error = (relay.get("loki") or {}).get("last_error")
+    if error:
+        when = time.strftime("%H:%M:%S", time.localtime(float(error["when"])))
+        yield f"{when} loki: {error['cause']}"
+    for problem in relay.get("problems") or []:
+        if problem.get("part") != "loki":
+            yield f"{problem.get('part')}: {problem.get('problem')}"
+
+
+def traffic(relay: Mapping[str, Any] | None) -> tuple[float, float, float]:
+    """Return lines per second in and out, and bytes in the spool."""
+    if relay is None:
+        return 0.0, 0.0, 0.0
+    came = sum(float(one.get("messages_per_second_10s", 0)) for one in (relay.get("inputs") or {}).values())
+    left = float((relay.get("loki") or {}).get("entries_per_second_10s", 0))
+    return came, left, float((relay.get("queue") or {}).get("bytes", 0))
+
+
+def size(number: float) -> str:
+    """Return bytes in their largest fitting unit."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}" if unit == "B" or number >= 10 else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} TiB"
+
+
+def _without_ticks(text: str) -> str:
+    return text.replace("`", "'")

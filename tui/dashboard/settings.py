@@ -1,0 +1,72 @@
+"""The settings: the wizard's pages to choose from, then review and apply."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import Screen
+from textual.widgets import Static
+
+from tui.pages import BY_NAME, SETTINGS
+from tui.widgets.bars import KeyBar, TitleBar
+from tui.widgets.dialog import Dialog
+from tui.widgets.entry import PushButton
+from tui.wizard.review import Review
+
+if TYPE_CHECKING:
+    from tui.app import Console
+
+_WORDS = {
+    "welcome": ("Keyboard", "layout of the keys"),
+    "network": ("Network", "name, addresses, name servers, VLAN, proxy"),
+    "time": ("Time", "zone and time servers"),
+    "loki": ("Loki", "address, tenant, log in, authority; with a test"),
+    "listeners": ("Listeners", "how devices may send"),
+    "tls": ("Certificates", "of this machine, and of senders"),
+    "administrator": ("Administrator", "password, SSH keys, console lock"),
+}
+
+
+class Settings(Screen[None]):
+    AUTO_FOCUS = "PushButton"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "leave", show=False),
+        Binding("down", "app.focus_next", show=False),
+        Binding("up", "app.focus_previous", show=False),
+        Binding("f10,ctrl+n", "review", show=False),
+    ]
+    app: "Console"
+
+    def compose(self) -> ComposeResult:
+        yield TitleBar("Log forwarder  settings")
+        with VerticalScroll(id="body", can_focus=False):
+            yield Static("Nothing changes before you have reviewed and applied it.\n", classes="text", markup=False)
+            for page in SETTINGS:
+                title, words = _WORDS[page.NAME]
+                yield PushButton(f"{title:14} {words:52}", id=f"page-{page.NAME}")
+            yield Static("", classes="gap")
+            yield PushButton("Review and apply", id="page-review")
+        yield KeyBar([("Up Down", "choose"), ("Enter", "open"), ("F10", "review and apply"), ("Esc", "back")])
+
+    def on_mount(self) -> None:
+        self.before = self.app.state.answers.text()
+
+    def on_push_button_pressed(self, event: PushButton.Pressed) -> None:
+        name = (event.button.id or "").removeprefix("page-")
+        self.app.push_screen(Review() if name == "review" else BY_NAME[name]())
+
+    def action_review(self) -> None:
+        self.app.push_screen(Review())
+
+    def action_leave(self) -> None:
+        if self.app.state.answers.text() == self.before:
+            self.app.show_dashboard()
+            return
+
+        def answered(leave: bool | None) -> None:
+            if leave:
+                self.app.show_dashboard()
+
+        text = "You changed settings that were not applied.\nForget these changes?"
+        self.app.push_screen(Dialog("Not applied", text, yes="Forget them", no="Stay"), answered)

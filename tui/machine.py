@@ -1,0 +1,226 @@
+"""What the console asks of the machine: one object, so that tests and demonstrations can bring their own.
+
+Every method may block and is called from worker threads, never from the interface's own.
+"""
+
+import crypt
+import os
+import secrets as random
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from appliance.config.load import load
+from appliance.config.model import Config, Loki
+from appliance.errors import ApplianceError
+from appliance.host.apply import Host, Plan, Result, Step, apply, confirm, host_at, make_plan, revert_unconfirmed
+from appliance.host.layout import SECRETS
+from appliance.host.status.facts import Facts
+from appliance.host.status.gather import gather
+from appliance.relay.check import Finding, check_loki
+from tui.found import Interface, gateways, interfaces
+
+DRAFT = "/etc/appliance/setup.yaml"
+CONFIRM_WITHIN = 60.0
+_READ_BACK_WITHIN = 20.0
+
+
+class Machine:
+    """The machine at a root; `/` is this one."""
+
+    def __init__(self, root: Path | str = "/") -> None:
+        self.host: Host = host_at(root)
+
+    # ---- looking ----------------------------------------------------------------------------
+
+    @property
+    def draft_path(self) -> Path:
+        return self.host.layout.at(DRAFT)
+
+    @property
+    def config_path(self) -> Path:
+        return self.host.layout.config
+
+    def now(self) -> float:
+        """Return Unix seconds."""
+        return time.time()
+
+    def facts(self) -> Facts:
+        return gather(self.host.layout)
+
+    def interfaces(self) -> list[Interface]:
+        return interfaces(self.host.readers)
+
+    def journal(self, unit: str, lines: int = 400) -> str:
+        """Return the last lines of a unit's journal, of the whole machine when it is empty."""
+        which = ["--unit", unit] if unit else []
+        answer = self.host.readers(
+            ["journalctl", *which, "--no-pager", "--output=short-iso", f"--lines={lines}"], timeout=15
+        )
+        return answer.out if answer.ok else f"the journal cannot be read: {answer.reason}"
+
+    # ---- trying -----------------------------------------------------------------------------
+
+    def test_network(self, config: Config) -> Iterator[Finding]:
+        """Yield how the network is now, and whether what is to be used answers."""
+        from appliance.host.self_test import check_name_servers
+
+        links = self.interfaces()
+        if not any(link.up for link in links):
+            yield Finding("link", False, "no network card is connected", "connect the VM's network interface")
+            return
+        yield Finding("link", True, ", ".join(link.name for link in links if link.up) + " connected")
+        addresses = [address for link in links for address in link.addresses]
+        if addresses:
+            yield Finding("address", True, ", ".join(addresses[:3]))
+        else:
+            yield Finding("address", None, "none yet: DHCP gives none", "choose static, or mend DHCP")
+        ipv4 = config.system.network.ipv4
+        for gateway in [ipv4.gateway] if ipv4.method == "static" and ipv4.gateway else gateways(self.host.readers):
+            answer = self.host.readers(["ping", "-n", "-c", "1", "-W", "2", gateway], timeout=5)
+            if answer.ok:
+                yield Finding("gateway", True, f"{gateway} answers")
+            else:
+                remedy = "right only if it answers no pings; an address set here is in use after Apply"
+                yield Finding("gateway", None, f"{gateway} does not answer", remedy)
+        yield from check_name_servers(config)
+
+    def test_time(self, servers: list[str]) -> Iterator[Finding]:
+        from appliance.host.self_test import check_time_servers
+
+        yield from check_time_servers(servers)
+
+    def test_loki(self, loki: Loki) -> Iterator[Finding]:
+        """Yield name, connection, TLS, HTTP and authentication, then push lines and count them back."""
+        from appliance.relay.verify import verify
+
+        loki = self._rebased(loki)
+        for finding in check_loki(loki):
+            yield finding
+            if finding.ok is False:
+                return
+        result = verify(loki, random.token_hex(6), streams=3, entries=4, timeout=_READ_BACK_WITHIN)
+        yield Finding("push, read", result.ok, result.finding.detail, result.finding.remedy)
+
+    def test_message(self) -> Iterator[Finding]:
+        """Send a message as a device would and look for it in Loki."""
+        from appliance.relay import trial
+
+        config = load(self.config_path)
+        found = trial.ways(config)
+        if not found:
+            yield Finding("sent", False, "no listener takes plain syslog", "switch UDP or TCP on: S, Listeners")
+            return
+        mark, started = random.token_hex(6), time.time()
+        try:
+            name = config.system.hostname
+            trial.send(found[0], trial.message(f"a test from the console [{mark}]", started, name))
+            yield Finding("sent", True, f"by {found[0].protocol.upper()} to port {found[0].port}, marked {mark}")
+            line = trial.find(config, mark, started, 30)
+        except ApplianceError as error:
+            yield Finding("test", False, error.message, error.hint)
+            return
+        if line is None:
+            yield Finding(
+                "arrived", False, "not in Loki within 30 s", "it is not lost: see the state of Loki and queue"
+            )
+            return
+        labels = ", ".join(f"{key}={value}" for key, value in sorted(line.labels.items()))
+        yield Finding("arrived", True, f"in Loki after {time.time() - started:.1f} s: {labels}")
+
+    # ---- changing ---------------------------------------------------------------------------
+
+    def write_secret(self, name: str, value: str) -> str:
+        """Keep a secret in a new file, so that what is in force keeps its own until the change is applied."""
+        from appliance.host.system.secrets import write_secret
+
+        try:
+            return write_secret(self.host.layout, f"{name}-{random.token_hex(4)}", value)
+        except OSError as error:
+            raise ApplianceError(f"the secret cannot be kept: {error.strerror}", hint="run as root") from None
+
+    def hash_password(self, password: str) -> str:
+        return crypt.crypt(password, crypt.mksalt(crypt.METHOD_SHA512))
+
+    def password_is_right(self, password: str) -> bool:
+        """Tell whether this is the administrator's password; a wrong one takes a second to say so."""
+        try:
+            name = load(self.config_path).access.password_file or ""
+            kept = self.host.layout.at(name).read_text().splitlines()[0].strip()
+        except (OSError, IndexError, ApplianceError):
+            return False
+        if kept and crypt.crypt(password, kept) == kept:
+            return True
+        time.sleep(1)
+        return False
+
+    def is_locked(self) -> bool:
+        """Tell whether changes ask for the password. A configuration that cannot be read is no reason to let in."""
+        if not self.config_path.exists():
+            return False
+        try:
+            return load(self.config_path).access.console_lock
+        except ApplianceError:
+            return True
+
+    def plan(self, text: str) -> Plan:
+        """Raise ConfigError, ApplianceError; nothing is changed."""
+        return make_plan(text, self.host, comment="console")
+
+    def apply(self, plan: Plan, progress: Callable[[Step], None]) -> Result:
+        first = plan.base is None or not self.config_path.exists()
+        return apply(plan, self.host, progress, confirm_within=None if first else CONFIRM_WITHIN)
+
+    def confirm(self) -> None:
+        confirm(self.host)
+
+    def revert(self) -> None:
+        revert_unconfirmed(self.host)
+
+    def import_certificate(self, path: str, password: str) -> str:
+        """Put a certificate and key from a file in force. Return its facts in a line. Raise ApplianceError."""
+        from datetime import UTC, datetime
+
+        from appliance.host.tls.judge import describe, sound_pair
+        from appliance.host.tls.store import TlsStore
+
+        try:
+            data = self.host.layout.at(path).read_bytes()
+        except OSError as error:
+            reason = error.strerror or "cannot be read"
+            raise ApplianceError(f"{path}: {reason}", hint="a PEM or PKCS #12 file with certificate and key") from None
+        pair, doubts = sound_pair(data, None, datetime.now(UTC), password=password or None)
+        TlsStore(self.host.layout).set_server(pair)
+        facts = describe(pair.certificate)
+        names = ", ".join(facts.names) or facts.subject
+        return "; ".join([f"{names}, good until {facts.not_after:%Y-%m-%d}", *doubts])
+
+    def restart(self) -> str:
+        return self._systemctl("reboot")
+
+    def power_off(self) -> str:
+        return self._systemctl("poweroff")
+
+    def shell(self) -> None:
+        """Give the terminal to a shell until it ends."""
+        environment = {key: value for key, value in os.environ.items() if key != "LD_LIBRARY_PATH"}
+        subprocess.run(["/bin/bash", "--login"], check=False, env=environment, cwd="/")
+
+    def _systemctl(self, verb: str) -> str:
+        answer = self.host.runner(["systemctl", verb], timeout=30)
+        return "" if answer.ok else answer.reason
+
+    def _rebased(self, loki: Loki) -> Loki:
+        """Return the settings with secrets found below the root that is worked on."""
+        place = self.host.layout.at
+
+        def moved(path: str | None) -> str | None:
+            return str(place(path)) if path and path.startswith(SECRETS) else path
+
+        basic = loki.basic_auth
+        if basic:
+            basic = msgspec.structs.replace(basic, password_file=moved(basic.password_file))
+        return msgspec.structs.replace(loki, basic_auth=basic, bearer_token_file=moved(loki.bearer_token_file))

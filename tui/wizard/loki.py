@@ -1,0 +1,127 @@
+"""Where the logs go and how one gets in there; tries it with lines of its own."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar
+
+from textual.widget import Widget
+
+from appliance.errors import ApplianceError
+from appliance.relay.check import Finding
+from tui.answers import URL_HINT, Answers
+from tui.widgets.item import ChoiceItem, Item, SecretItem, TextItem
+from tui.wizard.page import Page
+
+_BASIC, _TOKEN = "loki.basic_auth", "loki.bearer_token_file"
+
+
+def _https(answers: Answers) -> bool:
+    return str(answers.get("loki.url") or "").lower().startswith("https:")
+
+
+def authentication(answers: Answers) -> str:
+    """Return basic, token or none."""
+    if answers.get(_BASIC) is not None:
+        return "basic"
+    return "token" if answers.get(_TOKEN) is not None else "none"
+
+
+def trust(answers: Answers) -> str:
+    """Return file, none (not verified) or system."""
+    if str(answers.get("loki.tls.insecure_skip_verify")).lower() == "true":
+        return "none"
+    return "file" if answers.get("loki.tls.ca_file") is not None else "system"
+
+
+class LokiPage(Page):
+    NAME: ClassVar[str] = "loki"
+    TITLE: ClassVar[str] = "Loki"
+    INTRO: ClassVar[str] = "Where every line is handed on to. Test pushes a few lines and reads them back."
+    TEST: ClassVar[str] = "Test"
+    HELP: ClassVar[str] = """
+Address       Loki's push URL. It nearly always ends with /loki/api/v1/push; the port of
+              Loki itself is 3100, a proxy before it usually has https and no port.
+Tenant        sent as X-Scope-OrgID. Empty unless your Loki has auth_enabled: true.
+Log in        what the proxy before Loki wants: a name and password (basic), or a token.
+              Secrets are kept in files that only the relay can read.
+Authority     who signed the certificate of an https Loki: one that everybody knows
+              (system), or your own, whose PEM file lies on this machine.
+
+Test goes step by step and says which one fails:
+  name         is the host's name known?          mend the name, or the DNS servers
+  connection   does its port answer?              mend the port, or a firewall between
+  TLS          is its certificate to be trusted?  name its authority
+  HTTP         is it a Loki, and is it ready?     mend the path of the address
+  login        are tenant, name, token right?     mend them here
+  push, read   does it take lines, all of them?   what Loki says about its limits
+The test writes a dozen lines with the label job="appliance-test".
+"""
+
+    def questions(self) -> Iterable[Widget]:
+        answers = self.state.answers
+        get = answers.get
+        yield TextItem("loki.url", "Address", get("loki.url"), placeholder="https://", hint=URL_HINT)
+        yield TextItem("loki.tenant", "Tenant", get("loki.tenant"), hint="sent as X-Scope-OrgID; usually empty")
+        ways = [("none", "not needed"), ("basic", "name and password"), ("token", "token")]
+        yield ChoiceItem("", "Log in", ways, authentication(answers), id="auth", gap=True, hint="Left and Right choose")
+        yield TextItem(
+            f"{_BASIC}.username", "  Name", get(f"{_BASIC}.username"), when=lambda a: authentication(a) == "basic",
+            hint="the user name for HTTP basic authentication",
+        )  # fmt: skip
+        yield SecretItem(
+            f"{_BASIC}.password_file", "  Password", kept=bool(get(f"{_BASIC}.password_file")), id="password",
+            when=lambda a: authentication(a) == "basic",
+        )  # fmt: skip
+        yield SecretItem(
+            _TOKEN, "  Token", kept=bool(get(_TOKEN)), id="token", when=lambda a: authentication(a) == "token"
+        )
+        known = [("system", "system's"), ("file", "own file"), ("none", "do not verify")]
+        yield ChoiceItem("", "Authority", known, trust(answers), id="trust", when=_https, gap=True,
+                         hint="who signed the certificate of Loki")  # fmt: skip
+        yield TextItem(
+            "loki.tls.ca_file", "  PEM file", get("loki.tls.ca_file"), placeholder="/etc/ssl/loki-ca.pem",
+            when=lambda a: _https(a) and trust(a) == "file", hint="a file on this machine",
+        )  # fmt: skip
+        yield TextItem(
+            "loki.tls.server_name", "  Name in certificate", get("loki.tls.server_name"), when=_https,
+            hint="only when it is not the host of the address",
+        )  # fmt: skip
+        yield TextItem(
+            "loki.proxy", "Proxy", get("loki.proxy"), hint="HTTP proxy on the way to Loki; usually empty", gap=True
+        )
+
+    def answered(self, item: Item, value: Any) -> None:
+        put = self.state.answers.put
+        if item.id == "auth":
+            put(_BASIC, {"username": ""} if value == "basic" else None)
+            put(_TOKEN, "" if value == "token" else None)
+            for one in self.query(TextItem):
+                if value == "basic" and one.path == f"{_BASIC}.username":
+                    put(one.path, one.read(one.value) or "")
+        elif item.id == "trust":
+            put("loki.tls.insecure_skip_verify", True if value == "none" else None)
+            typed = next(one for one in self.query(TextItem) if one.path == "loki.tls.ca_file")
+            put("loki.tls.ca_file", (typed.read(typed.value) or "") if value == "file" else None)
+        elif isinstance(item, SecretItem):
+            pass  # kept when the page is left, or tried
+        elif item.path in ("loki.url", "loki.tls.ca_file", f"{_BASIC}.username"):
+            put(item.path, value or "")
+        else:
+            super().answered(item, value)
+
+    def leave(self) -> None:
+        """Give typed secrets files of their own."""
+        way = authentication(self.state.answers)
+        for id_, name, wanted in (("password", "loki-password", "basic"), ("token", "loki-token", "token")):
+            item = self.query_one(f"#{id_}", SecretItem)
+            if item.value and way == wanted:
+                self.state.answers.put(item.path, self.state.machine.write_secret(name, item.value))
+                item.keep()
+
+    def before_test(self) -> None:
+        self.leave()
+
+    def findings(self) -> Iterator[Finding]:
+        config = self.state.answers.draft()
+        if config is None:
+            raise ApplianceError("not tested", hint="another page has answers that are refused: see the review")
+        yield from self.state.machine.test_loki(config.loki)

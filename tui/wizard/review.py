@@ -1,0 +1,92 @@
+"""Everything once more before it is done: what is refused, what is doubtful, what will change."""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual import work
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from appliance.errors import ApplianceError
+from appliance.host.apply import Plan
+from tui.state import problem_lines
+from tui.wizard.page import Page
+
+_STYLES = {"+": "ansi_bright_green", "-": "ansi_bright_red", "@": "ansi_cyan"}
+
+
+def coloured(diff: str) -> Content:
+    """Return a unified diff with additions green and removals red."""
+    lines = []
+    for line in diff.splitlines():
+        style = "ansi_bright_white bold" if line.startswith(("+++", "---")) else _STYLES.get(line[:1], "")
+        lines.append(Content.styled(line, style) if style else Content(line))
+    return Content("\n").join(lines)
+
+
+class Review(Page):
+    NAME: ClassVar[str] = "review"
+    TITLE: ClassVar[str] = "Review"
+    INTRO: ClassVar[str] = "What will change. Nothing has been changed yet. PgUp and PgDn move."
+    NEXT: ClassVar[str] = "Apply"
+    HELP: ClassVar[str] = """
+First what is doubtful, then what will be done step by step, then every file that
+changes: lines with + come, lines with - go. What is secret is only named.
+
+Each program that will read a file has checked it already: rsyslog, the firewall,
+the time service. Apply switches all files at once, restarts what has to be restarted,
+and looks whether everything works; if not, the state before is put back.
+"""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("pagedown,right_square_bracket", "page(1)", show=False),
+        Binding("pageup,left_square_bracket", "page(-1)", show=False),
+    ]
+
+    def questions(self) -> Iterable[Widget]:
+        yield Static("Checking everything ...", id="plan", classes="text", markup=False)
+
+    def on_mount(self) -> None:
+        self.state.plan = None
+        self._make_plan()
+
+    def action_page(self, by: int) -> None:
+        body = self.query_one("#body", VerticalScroll)
+        body.scroll_relative(y=by * max(1, body.size.height - 1), animate=False)
+
+    @work(thread=True, exclusive=True, group="plan")
+    def _make_plan(self) -> None:
+        try:
+            plan = self.state.make_plan()
+            text = _shown(plan)
+        except ApplianceError as error:
+            lines = problem_lines(error)
+            text = Content.assemble(
+                ("This cannot be applied yet:\n\n", "ansi_bright_red"), "\n".join(lines),
+                "\n\nGo back to the page that asks for it: Esc.",
+            )  # fmt: skip
+        self.app.call_from_thread(self._planned, text)
+
+    def _planned(self, text: Content) -> None:
+        if self.is_running:
+            self.query_one("#plan", Static).update(text)
+
+    def leave(self) -> None:
+        if self.state.plan is None:
+            raise ApplianceError("There is nothing that could be applied yet", hint="see above")
+
+
+def _shown(plan: Plan) -> Content:
+    if not plan.changes:
+        return Content("Nothing changes: this is how the machine is already.")
+    parts: list[Content] = []
+    for problem in plan.warnings:
+        hint = f": {problem.hint}" if problem.hint else ""
+        parts.append(Content.styled(f"look  {problem.path}: {problem.message}{hint}", "ansi_bright_yellow"))
+    if plan.risky:
+        parts.append(Content.styled("This changes how the machine is reached.", "ansi_bright_yellow"))
+    parts.append(Content("Steps  " + ", ".join(plan.steps)))
+    parts += [Content(""), coloured(plan.diff)]
+    return Content("\n").join(parts)

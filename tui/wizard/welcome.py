@@ -1,0 +1,40 @@
+"""First page: what this is, what is about to be asked, and the keyboard."""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual.widget import Widget
+
+from tui.widgets.item import TextItem
+from tui.wizard.page import Page
+
+
+class Welcome(Page):
+    NAME: ClassVar[str] = "welcome"
+    TITLE: ClassVar[str] = "Welcome"
+    INTRO: ClassVar[str] = """
+This machine takes the logs of your devices and hands every line to Grafana Loki.
+
+It will ask for: network, time, Loki, what it listens to, certificates, and who
+administers it. That takes about five minutes. Nothing is changed before you
+have seen a summary and said yes. Answers are kept if the machine is restarted.
+
+You need: the address of your Loki, and how one gets in there.
+"""
+    HELP: ClassVar[str] = """
+The keyboard's layout is asked first, so that what you type next is what you mean.
+It is an XKB layout: us, gb, fr, de, ch, es, it, be, dk, no, se and many more.
+It takes effect with everything else, when the settings are applied; until then
+the keys are those of a US keyboard.
+"""
+
+    def questions(self) -> Iterable[Widget]:
+        answers = self.state.answers
+        yield TextItem(
+            "system.keyboard.layout", "Keyboard layout", answers.get("system.keyboard.layout"), placeholder="us",
+            hint="XKB layout, such as us, gb, fr, de, ch, es",
+        )  # fmt: skip
+        yield TextItem(
+            "system.keyboard.variant", "Variant", answers.get("system.keyboard.variant"),
+            hint="usually empty; such as nodeadkeys or bepo",
+        )  # fmt: skip
