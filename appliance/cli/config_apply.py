@@ -239,6 +239,8 @@ def _carry_out(plan: "Plan", host: "Host", *, dry_run: bool, ask: bool, within: 
     for warning in plan.warnings:
         sys.stderr.write(f"{warning}\n")
     if not plan.changes:
+        if not dry_run:  # a secret that was exchanged is still handed over
+            put_in_force(plan, host, lock_wait=wait)
         typer.echo("nothing to change")
         return 0
     if dry_run or ask:

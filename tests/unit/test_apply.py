@@ -12,7 +12,7 @@ from appliance.config.problems import ConfigError
 from appliance.errors import ApplianceError
 from appliance.host import tree as trees
 from appliance.host.apply import apply, confirm, host_at, make_plan, recover, revert_unconfirmed, roll_back_to
-from appliance.host.apply.generations import Generations
+from appliance.host.apply.generations import Generations, Unconfirmed
 from appliance.host.apply.lock import apply_lock
 from appliance.host.host import Host
 from appliance.host.layout import CONFIG, Layout
@@ -240,6 +240,15 @@ def test_a_change_of_network_that_nobody_confirms_is_taken_back_without_its_shel
             break
         threading.Event().wait(0.1)
     assert snapshot(host) == before
+
+
+def test_an_apply_killed_before_its_switch_does_not_wait_to_be_confirmed(host: Host) -> None:
+    apply(plan(FIRST, host), host)
+    store = Generations(host.layout)
+    store.set_unconfirmed(Unconfirmed(old=1, new=2, deadline=0))
+    with pytest.raises(ApplianceError, match="nothing waits"):
+        confirm(host)
+    assert apply(plan(SECOND, host), host).ok
 
 
 def test_a_confirmed_change_stays(host: Host) -> None:

@@ -17,9 +17,10 @@ import pytest
 
 from appliance.host.layout import Layout
 from appliance.host.runner import Answer, Notes
-from appliance.host.status.facts import Certificate, Clock, Disk, Facts, Unit, Updates
+from appliance.host.status.facts import Certificate, Clock, Disk, Facts, Updates
 from appliance.host.status.gather import gather
 from appliance.host.status.verdict import judge
+from appliance.host.units import Unit
 from appliance.relay.x509_dates import dates
 
 NOW = 1_800_000_000.0

@@ -99,10 +99,10 @@ def apply(
             )
         if store.current() != plan.base:
             raise ApplianceError("another change came first", hint="look at the difference again, then apply")
-        if not plan.changes:
-            return Result(ok=True, generation=plan.base or 0, changed=False)
         if plan.config:
             _prepare(plan.config, host, progress)
+        if not plan.changes:
+            return Result(ok=True, generation=plan.base or 0, changed=False)
         with _step("Keeping the present state", progress):
             old = store.capture(plan.tree)
             new = store.add(plan.tree, plan.comment)
@@ -138,7 +138,7 @@ def confirm(host: Host) -> int:
     store = Generations(host.layout)
     with apply_lock(host.layout):
         waiting = store.unconfirmed()
-        if waiting is None:
+        if waiting is None or store.current() != waiting.new:
             raise ApplianceError(
                 "nothing waits to be confirmed",
                 hint="it was confirmed before, or has reverted: `appliance config history`",
@@ -208,6 +208,9 @@ def _recover(store: Generations, host: Host) -> None:
     """Undo what a killed apply left half done, services included."""
     marker = store.switching()
     undone = store.recover()
+    waiting = store.unconfirmed()
+    if waiting and store.current() != waiting.new:  # killed before its switch, or the switch was just undone
+        store.set_unconfirmed(None)
     if marker is not None and undone is not None and not host.booting:
         for action in actions_for(changes(store.tree(marker.new), store.tree(marker.old))):
             _run(action, host, lambda step: None, tolerant=True)

@@ -4,7 +4,7 @@ Only what is local and certain within seconds is asked: a Loki that is down is n
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from appliance.config.model import Config
 from appliance.host.apply import actions
@@ -12,6 +12,7 @@ from appliance.host.runner import Runner
 from appliance.host.sockets import listening
 from appliance.host.system.complete import complete
 from appliance.host.system.ports import open_ports
+from appliance.host.units import Unit, show_units
 
 
 def wanted_units(config: Config) -> list[str]:
@@ -35,7 +36,7 @@ def wait_until_healthy(
     """
     deadline = now() + within
     well_since: float | None = None
-    restarts: dict[str, str] = {}
+    restarts: dict[str, int] = {}
     while True:
         wrong, seen = _ask(config, runner)
         if wrong or seen != restarts:
@@ -50,31 +51,23 @@ def wait_until_healthy(
         sleep(0.25)
 
 
-def _ask(config: Config, runner: Runner) -> tuple[list[str], dict[str, str]]:
+def _ask(config: Config, runner: Runner) -> tuple[list[str], dict[str, int]]:
     units = wanted_units(config)
     shown = show_units(units, runner)
     wrong = []
-    for unit in units:
-        facts = shown.get(unit, {})
-        if facts.get("LoadState") == "not-found":
-            wrong.append(f"{unit} is not installed")
-        elif facts.get("ActiveState") != "active":
-            state = facts.get("ActiveState", "unknown")
-            wrong.append(f"{unit} is {state}: {journal_reason(unit, runner) or facts.get('Result', 'no reason given')}")
+    for name in units:
+        unit = shown.get(name, Unit(name))
+        if unit.load == "not-found":
+            wrong.append(f"{name} is not installed")
+        elif unit.active != "active":
+            reason = journal_reason(name, runner) or unit.result or "no reason given"
+            wrong.append(f"{name} is {unit.active or 'unknown'}: {reason}")
     if not wrong:
         open_now = listening()
         for port in open_ports(complete(config)):
             if port.owner != "ssh" and (port.protocol, port.port) not in open_now:
                 wrong.append(f"{port.name}: nothing listens on {port.protocol} port {port.port}")
-    return wrong, {unit: facts.get("NRestarts", "0") for unit, facts in shown.items()}
-
-
-def show_units(units: Sequence[str], runner: Runner) -> dict[str, dict[str, str]]:
-    """Return properties by unit from one `systemctl show`."""
-    properties = "Id,LoadState,ActiveState,SubState,Result,NRestarts,ActiveEnterTimestampMonotonic"
-    answer = runner(["systemctl", "show", f"--property={properties}", "--", *units], timeout=10)
-    blocks = (dict(line.partition("=")[::2] for line in block.splitlines()) for block in answer.out.split("\n\n"))
-    return {block["Id"]: block for block in blocks if "Id" in block}
+    return wrong, {name: unit.restarts for name, unit in shown.items()}
 
 
 def journal_reason(unit: str, runner: Runner) -> str:

@@ -7,18 +7,7 @@ when half of the machine is dead. Gathering is `gather.py`.
 from dataclasses import dataclass, field
 from typing import Any
 
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """A systemd unit: its states as `systemctl show` says them."""
-
-    name: str
-    load: str = ""
-    active: str = ""
-    sub: str = ""
-    result: str = ""
-    restarts: int = 0
-    since: float | None = None  # seconds since it became active
+from appliance.host.units import Unit
 
 
 @dataclass(frozen=True, slots=True)

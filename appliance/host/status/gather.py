@@ -21,7 +21,8 @@ from appliance import __version__
 from appliance.host.addresses import own_addresses
 from appliance.host.layout import DATA, RELAY_CONFIG, Layout
 from appliance.host.runner import Runner, run
-from appliance.host.status.facts import Certificate, Clock, Disk, Facts, Unit, Updates
+from appliance.host.status.facts import Certificate, Clock, Disk, Facts, Updates
+from appliance.host.units import show_units
 from appliance.relay.x509_dates import read_dates
 
 UNITS = ("appliance-relay.service", "rsyslog.service", "chrony.service", "systemd-networkd.service", "ssh.service")
@@ -34,7 +35,7 @@ def gather(layout: Layout | None = None, runner: Runner = run, now: float | None
     layout = layout or Layout()
     with ThreadPoolExecutor(max_workers=4) as pool:
         relay = pool.submit(read_relay, layout)
-        units = pool.submit(_units, runner)
+        units = pool.submit(show_units, UNITS, runner, timeout=_ANSWER_WITHIN)
         failed = pool.submit(_failed, runner)
         addresses = pool.submit(own_addresses, runner)
         configured, readable = _configured(layout)
@@ -100,27 +101,6 @@ def read_relay(layout: Layout) -> tuple[dict[str, Any] | None, str]:
 
 
 # ---- systemd --------------------------------------------------------------------------------
-
-
-def _units(runner: Runner) -> dict[str, Unit]:
-    properties = "Id,LoadState,ActiveState,SubState,Result,NRestarts,ActiveEnterTimestampMonotonic"
-    answer = runner(["systemctl", "show", f"--property={properties}", "--", *UNITS], timeout=_ANSWER_WITHIN)
-    found = {}
-    for block in answer.out.split("\n\n") if answer.ok else ():
-        values = dict(line.partition("=")[::2] for line in block.splitlines())
-        if "Id" not in values:
-            continue
-        entered = int(values.get("ActiveEnterTimestampMonotonic") or 0) / 1e6
-        found[values["Id"]] = Unit(
-            name=values["Id"],
-            load=values.get("LoadState", ""),
-            active=values.get("ActiveState", ""),
-            sub=values.get("SubState", ""),
-            result=values.get("Result", ""),
-            restarts=int(values.get("NRestarts") or 0),
-            since=max(0.0, time.monotonic() - entered) if entered else None,
-        )
-    return found
 
 
 def _failed(runner: Runner) -> tuple[str, ...]:

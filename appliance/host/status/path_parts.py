@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from appliance.host.status.facts import Facts, Unit
+from appliance.host.status.facts import Facts
 from appliance.host.status.part import Part, length_of_time, section, size
+from appliance.host.units import Unit
 
 
 def relay(facts: Facts) -> Part:
