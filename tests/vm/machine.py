@@ -128,7 +128,7 @@ class Machine:
                 pass
         raise GuestError(f"no shell within {timeout:.0f} s\n{self.console()[-1500:]}")
 
-    def run(self, command: str, timeout: float = 60.0, *, check: bool = True) -> Result:
+    def run(self, command: str, timeout: float = 180.0, *, check: bool = True) -> Result:
         """Run a shell command as root in the guest. Raises GuestError if it fails and `check` is set."""
         if self._shell is None:
             self.wait_for_shell()
@@ -154,7 +154,7 @@ class Machine:
             raise GuestError(f"status {result.status} of: {command}\n{result.text}")
         return result
 
-    def text(self, command: str, timeout: float = 60.0) -> str:
+    def text(self, command: str, timeout: float = 180.0) -> str:
         return self.run(command, timeout).text.strip()
 
     def _upload(self, path: str, content: str) -> None:
