@@ -31,20 +31,27 @@ class Guard:
     """The streams in use. Belongs to the loop's thread."""
 
     def __init__(self, settings: model.Guard, limits: model.LokiLimits, *, on_prune: Callable[[], None]) -> None:
-        self.settings = settings
         self.stats = GuardStats()
         self._on_prune = on_prune
-        self._max_labels = limits.label_names - 1  # Loki adds service_name
-        self._max_value = limits.label_value_length
+        self.configure(settings, limits)
         self._targets: dict[str, Target] = {}
         self._values: dict[str, set[str]] = {}
+
+    def configure(self, settings: model.Guard, limits: model.LokiLimits) -> None:
+        """Take new bounds, for streams that are new from now on."""
+        self.settings = settings
+        self._max_labels = limits.label_names - 1  # Loki adds service_name
+        self._max_name = limits.label_name_length
+        self._max_value = limits.label_value_length
 
     def admit(self, labels: dict[str, str], now_ns: int) -> tuple[Target, dict[str, str]]:
         """The stream for these labels and the labels that it had to give up."""
         kept = {name: self._bounded(value) for name, value in labels.items() if value}
         moved: dict[str, str] = {}
         for name, value in list(kept.items()):
-            if not self._value_admitted(name, value):
+            if len(name) > self._max_name:  # all ASCII
+                moved[name] = kept.pop(name)
+            elif not self._value_admitted(name, value):
                 moved[name] = kept.pop(name)
                 self.stats.values_overflowed[name] = self.stats.values_overflowed.get(name, 0) + 1
         expendable = self._expendable(kept)

@@ -25,6 +25,8 @@ MAX_ENTRIES = 65536
 """Entries of one batch at most."""
 _META_ROOM = 60000  # bytes of structured metadata kept of one entry; Loki refuses an entry with more than 64 KB
 _META_PAIRS = 110  # Loki refuses an entry with more than 128
+ROUTE_META_ROOM = 32768
+"""Bytes of metadata that a route may give all its entries."""
 _NANO = 1_000_000_000
 
 INPUTS = ("relp", "syslog_tcp", "udp", "tcp", "tls", "relp_in", "relp_tls", "journal")
@@ -403,7 +405,7 @@ class Packer:
         self.frames_cut = 0
         self.batch_size = batch_size
         # The arena takes one more entry of any size when the batch is nearly at its size.
-        self.room = batch_size + max_message * 4 + _META_ROOM + 4096
+        self.room = batch_size + max_message * 4 + _META_ROOM + ROUTE_META_ROOM + 4096
         self.arena = bytearray(self.room)
         self.meta = bytearray(_META_ROOM + 70000)
         self.entry_slot = array("i", bytes(4 * MAX_ENTRIES))
@@ -424,9 +426,18 @@ class Packer:
         self.oldest = 0
         self.newest = 0
 
-    def full(self) -> bool:
-        """Whether the batch has to be closed before the next message."""
-        return self._full()
+    def follow(self, packer: Any) -> None:
+        """Go on counting where another packer stopped, to which nothing is given any more.
+
+        The numbers of batches go on too: by them streams and senders know that they are in this one.
+        """
+        before: Packer = cython.cast(Packer, packer)
+        self.epoch = before.epoch + 1
+        self.repaired = before.repaired
+        self.dropped = before.dropped
+        self.frames_cut = before.frames_cut
+        self.messages[:] = before.messages
+        self.octets[:] = before.octets
 
     @cython.cfunc
     @cython.inline
@@ -541,12 +552,18 @@ class Packer:
             i += 1
         return -1
 
-    def finish_syslog(self, conn: Conn, buffer: bytearray, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> None:
-        """Take what a sender left without a terminator when it closed the connection."""
+    def finish_syslog(self, conn: Conn, buffer: bytearray, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> int:
+        """Take what a sender left without a terminator when it closed the connection.
+
+        BATCH_FULL: nothing was taken, the batch has to be closed first.
+        """
         p: cython.p_uchar = buffer
+        if self._full():
+            return BATCH_FULL
         if end > start and not conn.skip_line and conn.discard == 0:
             self._word("unterminated")
             self._record(conn, p, start, min(end, start + self.max_message), end - start > self.max_message)
+        return NEED_MORE
 
     def feed_relp(self, conn: Conn, buffer: bytearray, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> int:
         """Take all whole `syslog` frames of [start, end): `TXNR SP COMMAND SP DATALEN [SP DATA] LF`.

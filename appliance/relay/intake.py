@@ -108,7 +108,7 @@ class Intake:
 
     def _configure(self, config: model.Config) -> None:
         self.config = config
-        self._guard.settings = config.labels.guard
+        self._guard.configure(config.labels.guard, config.loki.limits)
         time_policy = TimePolicy(config.relay.time)
         self._resolver = Resolver(config.labels, time_policy, self._guard)
         max_message = config.relay.connections.max_message
@@ -123,12 +123,7 @@ class Intake:
         self.close_batch()
         old = self._packer
         self._configure(config)
-        packer = self._packer
-        for name in ("repaired", "dropped", "frames_cut"):
-            setattr(packer, name, getattr(old, name))
-        for index in range(len(INPUTS)):
-            packer.messages[index] = old.messages[index]
-            packer.octets[index] = old.octets[index]
+        self._packer.follow(old)
 
     def _forget_routes(self) -> None:
         self._packer.routes.clear()
@@ -203,7 +198,8 @@ class Intake:
         """Take what a closed syslog connection left unterminated."""
         self.buffer[: len(rest)] = rest
         self._packer.now_ns = time.time_ns()
-        self._packer.finish_syslog(conn, self.buffer, 0, len(rest))
+        while self._packer.finish_syslog(conn, self.buffer, 0, len(rest)) == BATCH_FULL:
+            self.close_batch()
         self._watch()
 
     def _watch(self) -> None:

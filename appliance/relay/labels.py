@@ -10,7 +10,16 @@ from typing import Protocol
 from appliance.config import model
 from appliance.relay import records
 from appliance.relay.guard import Guard
-from appliance.relay.hot import Packer, Route, Tally, Target, encode_pair, parse_timestamp, valid_name
+from appliance.relay.hot import (
+    ROUTE_META_ROOM,
+    Packer,
+    Route,
+    Tally,
+    Target,
+    encode_pair,
+    parse_timestamp,
+    valid_name,
+)
 from appliance.relay.timepolicy import TimePolicy
 
 GRAFANA_LEVELS = ("critical", "critical", "critical", "error", "warning", "info", "info", "debug")
@@ -113,8 +122,7 @@ class Resolver:
         target, moved = self._admit(labels)
         if self._labels.metadata.facility and "facility" not in labels:
             moved = {"facility": fields["facility"], **moved}
-        pairs = b"".join(encode_pair(name.encode(), value.encode()) for name, value in moved.items())
-        return Route(target, pairs, tally)
+        return Route(target, _encoded(moved), tally)
 
     def _tally(self, host: str, source: str) -> Tally:
         """What counts this sender's messages by this input."""
@@ -198,6 +206,20 @@ def structured_labels(structured_data: bytes) -> dict[str, str]:
             text = value.replace(b'\\"', b'"').replace(b"\\]", b"]").replace(b"\\\\", b"\\")
             labels[f"{_META}message_sd_{label}"] = text.decode("utf-8", "replace")
     return labels
+
+
+def _encoded(moved: dict[str, str]) -> bytes:
+    """Labels that became metadata, as fields of an entry; beyond the room for them they are left out, and that is said.
+
+    Only rules that make labels of whatever a sender writes (labelmap) come so far.
+    """
+    pairs = bytearray()
+    for number, (name, value) in enumerate(moved.items()):
+        pair = encode_pair(name.encode(), value.encode())
+        if len(pairs) + len(pair) > ROUTE_META_ROOM - 64:
+            return bytes(pairs + encode_pair(b"labels_left_out", b"%d" % (len(moved) - number)))
+        pairs += pair
+    return bytes(pairs)
 
 
 def _text(field: bytes) -> str:

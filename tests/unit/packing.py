@@ -88,10 +88,11 @@ class Packing:
         max_message: int = 4096,
         trusted: bool = True,
         relp: bool = False,
+        guard: Any = None,
     ) -> None:
         labels = labels or model.Labels()
         self.modules = modules
-        self.guard = modules.guard.Guard(labels.guard, model.LokiLimits(), on_prune=lambda: None)
+        self.guard = guard or modules.guard.Guard(labels.guard, model.LokiLimits(), on_prune=lambda: None)
         resolver = modules.labels.Resolver(labels, TimePolicy(time or model.TimeSettings()), self.guard)
         self.packer = modules.hot.Packer(resolver, batch_size=batch_size, max_message=max_message)
         resolver.attach(self.packer)
@@ -120,7 +121,8 @@ class Packing:
 
     def finish(self) -> "Packing":
         buffer = bytearray(self.rest)
-        self.packer.finish_syslog(self.conn, buffer, 0, len(buffer))
+        while self.packer.finish_syslog(self.conn, buffer, 0, len(buffer)) == self.modules.hot.BATCH_FULL:
+            self.bodies.append(bytes(self.packer.close()[0]))
         self.rest = b""
         return self
 

@@ -86,3 +86,15 @@ def test_labels_are_within_lokis_limits_in_number_and_length() -> None:
     assert len(kept) == 14 and "job" in kept
     assert all(len(value.encode()) <= 2048 for value in kept.values())
     assert len(moved) == 17
+
+
+def test_a_name_too_long_for_loki_becomes_metadata() -> None:
+    target, moved = guard().admit({"job": "s", "n" * 1025: "v"}, 0)
+    assert (target.labels, moved) == ('{job="s"}', {"n" * 1025: "v"})
+
+
+def test_new_bounds_count_for_streams_that_are_new() -> None:
+    one = guard()
+    first, _ = one.admit(labels(0), 0)
+    one.configure(model.Guard(), model.LokiLimits(label_names=3))
+    assert len(parse_labels(one.admit(labels(1), 0)[0].labels)) == 2

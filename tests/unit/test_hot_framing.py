@@ -159,3 +159,33 @@ def test_any_bytes_give_the_same_entries_compiled_and_plain(data: bytes, relp: b
             packing.finish()
         found.append((packing.entries(), packing.result, packing.rest, packing.conn.take_ranges()))
     assert found[0] == found[1]
+
+
+@both
+def test_senders_that_hang_up_in_the_middle_of_long_messages_never_overfill_a_batch(modules: Modules) -> None:
+    packing = Packing(modules, batch_size=20_000, max_message=4096)
+    senders = 50
+    for _ in range(senders):
+        packing.rest = b"<14>" + b"\0" * 4000 + b"x"  # four bytes each, once they are text
+        packing.finish()
+        assert packing.packer.size() < 20_000 + 4 * 4096 + 4096
+    assert packing.bodies
+    assert [len(line) for line in lines(packing)] == [4 * 4000 + 1] * senders
+
+
+@both
+def test_a_packer_that_follows_another_keeps_streams_apart_and_counts_on(modules: Modules) -> None:
+    before = Packing(modules)
+    for number in range(3):
+        before.feed(octets(record(b"old", host=b"h%d" % number)))
+        before.bodies.append(bytes(before.packer.close()[0]))
+    after = Packing(modules, guard=before.guard)
+    after.packer.follow(before.packer)
+    assert after.packer.messages[1] == 3
+    for number in (0, 1, 2, 1, 0):  # the streams are those of before
+        after.feed(octets(record(b"from h%d" % number, host=b"h%d" % number), record(b"other", host=b"other")))
+        after.bodies.append(bytes(after.packer.close()[0]))
+    for entry in after.entries():
+        if entry.line != b"other":
+            assert entry.line.decode() == "from " + entry.labels["host"]
+    assert after.packer.messages[1] == 13

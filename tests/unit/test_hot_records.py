@@ -265,3 +265,17 @@ def test_scanning_any_bytes_says_no_or_what_protobuf_says(modules: Modules, data
         return
     if parts is not None:
         assert [part[3] for part in parts] == [len(stream.entries) for stream in request.streams]
+
+
+def test_labels_made_of_whatever_a_sender_writes_never_overfill_a_batch(modules: Modules) -> None:
+    labels = model.Labels(relabel_configs=[model.RelabelRule(regex="__syslog_message_sd_(.+)", action="labelmap")])
+    packing = Packing(modules, labels, batch_size=20_000, max_message=65536)
+    name = b"n" * 900
+    flood = b"[%b%b]" % (name, b"".join(b' p%d="v"' % number for number in range(5000)))
+    packing.feed(octets(*[record(b"text", sd=flood)] * 20))
+    entries = packing.entries()
+    assert [entry.line for entry in entries] == [b"text"] * 20
+    for entry in entries:
+        assert len(entry.labels) == 14
+        assert int(entry.metadata["labels_left_out"]) > 4900
+        assert sum(len(name) + len(value) for name, value in entry.metadata.items()) < 100_000
