@@ -67,7 +67,7 @@ class StreamLimits:
         self._old: dict[str, _Stream] = {}
         self._rotated = 0.0
         self._reduced: dict[str, tuple[str, tuple[tuple[str, str], ...], float]] = {}
-        self._no_room_until = 0.0
+        self._no_room_until = float("-inf")
         self.configure(limits)
 
     def configure(self, limits: LokiLimits) -> None:
@@ -148,7 +148,7 @@ class StreamLimits:
             return Need.MEND
         stream = self._stream(part.labels)
         if stream is None:
-            if now < self._reduced.get(part.labels, ("", (), 0.0))[2]:
+            if now < self._reduced.get(part.labels, ("", (), now))[2]:
                 return Need.REDUCE
             plan.new.add(part.labels)
             no_room = now < self._no_room_until or len(self) >= self.limits.streams * MARGIN
@@ -205,11 +205,11 @@ class StreamLimits:
     # ---- after an answer -----------------------------------------------------------------------
 
     def confirm(self, part: StreamPart) -> None:
-        """Loki took the part when it was alone: nothing it holds is further ahead than its window."""
+        """Loki took the part when it was alone: so it takes whatever is not older."""
         stream = self._stream(part.labels)
         if stream is not None:
             stream.exists = True
-            stream.newest_ns = max(stream.sent_ns, min(stream.newest_ns, part.oldest_ns + self.behind_ns))
+            stream.newest_ns = max(stream.sent_ns, min(stream.newest_ns, part.oldest_ns + self.window_ns))
 
     def confirm_streams(self, streams: Iterable[str]) -> None:
         """Loki took a push with these new streams, one of them last: it had room for it, so for all before it."""

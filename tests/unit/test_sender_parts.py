@@ -1,0 +1,193 @@
+"""The sender's small parts by value: mending, sorting out, pacing, secrets, dead letters, joined blocks."""
+
+import json
+import os
+from pathlib import Path
+
+import cramjam
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from appliance.config import model
+from appliance.config.units import Duration
+from appliance.relay.dead_letter import DeadLetter, DeadLetters
+from appliance.relay.logproto import Entry
+from appliance.relay.pace import Backoff, Pace
+from appliance.relay.parcel import compress, join_blocks
+from appliance.relay.repair import Bounds, broken, cut, format_time, label_reason, mend, mend_labels, reduce_labels
+from appliance.relay.secrets import SecretFile, SecretUnreadable
+from appliance.relay.sorting import late
+from appliance.relay.verdicts import Reason, Verdict
+
+SECOND = 10**9
+LIMITS = model.LokiLimits()
+calmly = settings(deadline=None, max_examples=60)
+
+
+# ---- mending -----------------------------------------------------------------------------------
+
+
+@calmly
+@given(st.text(max_size=200), st.integers(10, 120))
+def test_a_cut_line_is_short_enough_marked_and_valid_text(text: str, size: int) -> None:
+    line = text.encode("utf-8", "replace")
+    short = cut(line, size)
+    assert len(short) <= size
+    short.decode()
+    assert (short == line) == (len(line) <= size)
+    assert line.startswith(short.removesuffix("…[cut]".encode()))
+
+
+pairs = st.lists(st.tuples(st.text("abc", min_size=1, max_size=3), st.text("xyz", max_size=400)), max_size=12).map(
+    tuple
+)
+
+
+@calmly
+@given(st.integers(0, 2000), st.binary(max_size=400), pairs)
+def test_a_mended_entry_keeps_to_all_bounds(stamp: int, line: bytes, metadata: tuple[tuple[str, str], ...]) -> None:
+    bounds = Bounds(500, 1500, 100, 600, 8)
+    mended = mend(Entry(stamp, line, metadata), bounds, 1000)
+    assert broken(mended, bounds) is None
+    if broken(Entry(stamp, line, metadata), bounds) in (Reason.TOO_OLD, Reason.TOO_NEW):
+        assert mended.timestamp_ns == 1000
+        assert dict(mended.metadata)["repaired"].split(",")[0] in ("too_old", "too_new")
+
+
+def test_the_original_time_stamp_and_earlier_repairs_are_kept() -> None:
+    entry = Entry(0, b"x", (("repaired", "utf8,clock"), ("original_timestamp", "Nov 23 06:30:06")))
+    mended = mend(entry, Bounds(oldest_ns=1), 5)
+    assert dict(mended.metadata) == {"original_timestamp": "Nov 23 06:30:06", "repaired": "utf8,clock,too_old"}
+    assert (
+        dict(mend(Entry(1, b"x"), Bounds(oldest_ns=2), 5).metadata)["original_timestamp"]
+        == "1970-01-01T00:00:00.000000001Z"
+    )
+    assert format_time(10**30) == str(10**30)
+
+
+def test_labels_are_given_up_in_the_configured_order_job_last() -> None:
+    order = ["facility", "level", "application", "host"]
+    labels = '{application="a", custom="c", host="h", job="j", level="l"}'
+    gone = []
+    while (reduced := reduce_labels(labels, order)) is not None:
+        labels, moved = reduced
+        gone.append(moved[0][0])
+    assert gone == ["custom", "level", "application", "host"] and labels == '{job="j"}'
+
+
+def test_mended_labels_are_taken() -> None:
+    for text in ("{" + ", ".join(f'l{n}="v"' for n in range(30)) + "}", '{a="' + "x" * 5000 + '"}', "{bad-name=1}", ""):
+        labels, moved = mend_labels(text, LIMITS, ["host"])
+        assert label_reason(labels, LIMITS) is None
+        assert moved
+
+
+# ---- sorting out -------------------------------------------------------------------------------
+
+
+@calmly
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=40), st.one_of(st.none(), st.integers(0, 40)))
+def test_entries_too_far_behind_are_found_as_loki_judged_them(stamps: list[int], before: int | None) -> None:
+    """Against a plain model of Loki's ingester with a window of ten seconds; none that was refused is missed."""
+    entries = [Entry(stamp * SECOND, str(index).encode()) for index, stamp in enumerate(stamps)]
+    newest, refused, cutoffs = before, [], []
+    for index, stamp in enumerate(stamps):
+        if newest is not None and stamp < newest - 10:
+            refused.append(index)
+            cutoffs.append((newest - 10) * SECOND)
+        else:
+            newest = stamp if newest is None else max(newest, stamp)
+    if not refused:
+        return
+    verdict = Verdict(
+        Reason.TOO_FAR_BEHIND, cutoff_ns=max(cutoffs[:10]), first_cutoff_ns=cutoffs[0], ignored=len(refused),
+        stamps_ns=tuple(stamps[index] * SECOND for index in refused[:10]),
+    )  # fmt: skip
+    found = late(entries, verdict, 10 * SECOND)
+    assert set(refused) <= found or len(found) == len(refused)
+    if before is None or all(stamp >= before - 10 for stamp in stamps):
+        assert found == set(refused)
+
+
+# ---- pace --------------------------------------------------------------------------------------
+
+
+def test_waits_grow_with_jitter_to_their_bound_and_honour_retry_after() -> None:
+    backoff = Backoff(model.Backoff(min=Duration(0.5), max=Duration(30)), jitter=lambda: 1.0)
+    waits = []
+    for _ in range(10):
+        backoff.failed(100.0)
+        waits.append(backoff.until - 100.0)
+    assert waits[:4] == [0.5, 1.0, 2.0, 4.0] and max(waits) == 30.0
+    backoff.failed(100.0, retry_after=50.0)
+    assert backoff.until >= 150.0
+    backoff.succeeded()
+    assert backoff.until == 0.0
+
+
+def test_a_tenants_rate_is_kept_to_and_forgotten_once_loki_takes_more() -> None:
+    pace = Pace(4, Backoff(model.Backoff(), jitter=lambda: 0.0))
+    pace.refused(1_000_000, None, 0.0)
+    assert pace.rate == 950_000 and pace.in_flight_limit == 2
+    now = taken = 0.0
+    while now < 10:
+        now = pace.ready_at(now) + 1e-6
+        pace.charge(100_000, now)
+        taken += 100_000
+    assert taken < 950_000 * 12
+    for _ in range(100):
+        pace.stored(100_000, now)
+    assert pace.rate == 0.0 and pace.in_flight_limit == 4
+
+
+# ---- secrets and dead letters ------------------------------------------------------------------
+
+
+def test_a_secret_is_read_again_when_its_file_is_replaced_or_rewritten(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("one\n")
+    secret = SecretFile(str(path))
+    assert secret.read() == "one"
+    (tmp_path / "new").write_text("two\n")
+    os.replace(tmp_path / "new", path)
+    assert secret.read() == "two"
+    path.write_text("")  # just being rewritten
+    assert secret.read() == "two"
+    path.write_text("three")
+    assert secret.read() == "three"
+
+
+def test_a_secret_that_never_was_readable_is_said_without_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    with pytest.raises(SecretUnreadable, match="token"):
+        SecretFile(str(path)).read()
+    path.write_text("first\nsecond")
+    with pytest.raises(SecretUnreadable) as error:
+        SecretFile(str(path)).read()
+    assert "first" not in str(error.value)
+
+
+def test_dead_letters_are_private_complete_and_bounded(tmp_path: Path) -> None:
+    dead = DeadLetters(tmp_path / "dead", 20_000)
+    for number in range(200):
+        dead.keep(
+            [DeadLetter("t", '{a="b"}', Entry(number, b"line \xff" + b"x" * 200, (("k", "v"),)), "refused", "why")]
+        )
+    files = dead.files()
+    assert sum(path.stat().st_size for path in files) <= 20_000
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in files)
+    last = json.loads(files[-1].read_text().splitlines()[-1])
+    assert last["timestamp_ns"] == "199" and last["metadata"] == {"k": "v"} and last["line"].startswith("line \\xff")
+    assert dead.kept == 200 and dead.given_up > 0
+
+
+# ---- bodies ------------------------------------------------------------------------------------
+
+
+@calmly
+@given(st.lists(st.binary(max_size=5000), min_size=1, max_size=5), st.integers(1, 3))
+def test_joined_snappy_blocks_are_the_block_of_the_joined_bytes(bodies: list[bytes], times: int) -> None:
+    bodies = [body * times for body in bodies]
+    joined = join_blocks([compress(body) for body in bodies])
+    assert bytes(cramjam.snappy.decompress_raw(joined)) == b"".join(bodies)
