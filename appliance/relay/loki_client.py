@@ -7,7 +7,6 @@ one configured would be a surprise, and its credentials with it.
 
 import base64
 import contextlib
-import errno
 import socket
 import ssl
 import threading
@@ -22,14 +21,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import (
-    ConnectTimeoutError,
     HTTPError,
-    LocationParseError,
-    NameResolutionError,
-    NewConnectionError,
-    ProtocolError,
-    ProxyError,
-    SSLError,
     TimeoutError,
 )
 
@@ -37,6 +29,7 @@ from appliance import __version__
 from appliance.config import model
 from appliance.relay.answers import Answer, Failure
 from appliance.relay.secrets import Identity, SecretFile, SecretUnreadable, identity
+from appliance.relay.transport_failures import classify
 
 _BODY_LIMIT = 64 * 1024
 """Bytes of an answer that are read."""
@@ -68,6 +61,10 @@ class LokiClient:
         self._target = urlsplit(self._url).path or "/"
         if query := urlsplit(self._url).query:
             self._target += f"?{query}"
+        self._base = urlunsplit(urlsplit(self._url)._replace(path="", query="", fragment=""))
+        self._proxy, proxy_userinfo = _split_userinfo(loki.proxy) if loki.proxy else ("", "")
+        self._proxy_headers = {"Proxy-Authorization": _basic(proxy_userinfo)} if proxy_userinfo else {}
+        self._through_proxy = bool(loki.proxy) and self._url.lower().startswith("http:")
         self._password = SecretFile(loki.basic_auth.password_file) if loki.basic_auth else None
         self._token = SecretFile(loki.bearer_token_file) if loki.bearer_token_file else None
         self._tls_files: tuple[Identity | None, ...] = ()
@@ -113,6 +110,10 @@ class LokiClient:
             tenant = tenant or self._loki.tenant or ""
             if tenant:
                 all_headers["X-Scope-OrgID"] = tenant
+            if self._through_proxy:
+                # A proxy is asked for the whole URL (RFC 9112, 3.2.2); TLS goes through a tunnel instead.
+                target = self._base + target
+                all_headers |= self._proxy_headers
             response = self._pool().urlopen(
                 method, target, body, all_headers,
                 retries=False, redirect=False, preload_content=False, assert_same_host=False,
@@ -214,10 +215,8 @@ class LokiClient:
             if loki.tls.server_name:
                 options["server_hostname"] = loki.tls.server_name
         pools: urllib3.PoolManager
-        if loki.proxy:
-            proxy, userinfo = _split_userinfo(loki.proxy)
-            headers = {"Proxy-Authorization": _basic(userinfo)} if userinfo else None
-            pools = urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
+        if self._proxy:
+            pools = urllib3.ProxyManager(self._proxy, proxy_headers=self._proxy_headers, **options)
         else:
             pools = urllib3.PoolManager(**options)
         pools.pool_classes_by_scheme = self._pool_classes()
@@ -282,51 +281,6 @@ def _naming(what: str) -> Iterator[None]:
         yield
     except OSError as error:  # ssl.SSLError is one
         raise SecretUnreadable(f"{what}: {error.strerror or error}") from error
-
-
-def classify(error: Exception) -> tuple[Failure, str]:
-    """The kind of failure behind an exception, and what was said about it."""
-    chain = list(_chain(error))
-    deepest = _words(chain[-1])
-    if any(isinstance(cause, SecretUnreadable) for cause in chain):
-        return Failure.CREDENTIALS, str(error)
-    if any(isinstance(cause, ProxyError) for cause in chain):
-        return Failure.PROXY, deepest
-    if any(isinstance(cause, (SSLError, ssl.SSLError)) for cause in chain):
-        return Failure.TLS, deepest
-    if any(isinstance(cause, (NameResolutionError, socket.gaierror)) for cause in chain):
-        return Failure.DNS, deepest
-    if any(isinstance(cause, ConnectionRefusedError) for cause in chain):
-        return Failure.REFUSED, deepest
-    if any(isinstance(cause, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)) for cause in chain):
-        return Failure.RESET, deepest
-    if any(isinstance(cause, (ConnectTimeoutError, TimeoutError, socket.timeout)) for cause in chain):
-        return Failure.TIMEOUT, deepest
-    if isinstance(error, NewConnectionError) or any(
-        isinstance(cause, OSError) and cause.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH) for cause in chain
-    ):
-        return Failure.UNREACHABLE, deepest
-    if isinstance(error, LocationParseError):
-        return Failure.DNS, deepest
-    if isinstance(error, ProtocolError) and "closed" in str(error).lower():
-        return Failure.RESET, deepest
-    return Failure.PROTOCOL, deepest
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The exception and what it was raised from or carries, outermost first."""
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        yield current
-        carried = [argument for argument in current.args if isinstance(argument, BaseException)]
-        current = carried[0] if carried else current.__cause__ or current.__context__
-
-
-def _words(error: BaseException) -> str:
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return text or type(error).__name__
 
 
 def _basic(userinfo: str) -> str:
