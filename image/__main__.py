@@ -1,23 +1,26 @@
-"""`python -m image build`: the edge that turns a command line into a build and errors into words."""
+"""`python -m image build|run|compare`: the edge that turns a command line into work and errors into words."""
 
+import signal
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 from appliance.errors import ApplianceError
-from image.options import parse_build_options
-from image.pipeline import build
 from image.steps import StepFailed
 
-_USAGE = "usage: python -m image build [options]   (python -m image build --help)\n"
+_USAGE = """usage: python -m image build [options]      build the disk and what is made of it (build --help)
+       python -m image run [options]        boot it in QEMU (run --help)
+       python -m image compare A.raw B.raw  do two builds hold the same root file system?
+"""
 
 
-def main(words: list[str] | None = None) -> int:
-    """Exit status: 0 built, 1 failed, 2 asked for wrongly."""
-    words = sys.argv[1:] if words is None else words
-    if not words or words[0] != "build":
-        (sys.stdout if words in (["--help"], ["-h"]) else sys.stderr).write(_USAGE)
-        return 0 if words in (["--help"], ["-h"]) else 2
+def main(words: Sequence[str] | None = None) -> int:
+    """Exit status: 0 done, 1 failed, 2 asked for wrongly."""
+    words = list(sys.argv[1:] if words is None else words)
+    # A build that is told to end cleans up as one that is interrupted.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        build(parse_build_options(words[1:]))
+        return _dispatch(words)
     except ApplianceError as error:
         if isinstance(error, StepFailed):
             for line in error.lines:
@@ -29,7 +32,34 @@ def main(words: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("Error: interrupted.\n")
         return 1
-    return 0
+
+
+def _dispatch(words: list[str]) -> int:
+    match words:
+        case ["build", *options]:
+            from image.options import parse_build_options
+            from image.pipeline import build
+
+            build(parse_build_options(options))
+            return 0
+        case ["run", *options]:
+            from image.run import run
+
+            return run(options)
+        case ["compare", first, second]:
+            from image.compare import compare, unexpected
+
+            found = compare(Path(first), Path(second))
+            unknown = unexpected(found)
+            for path in found:
+                sys.stdout.write(f"{'differs' if path in unknown else 'may differ'}: {path}\n")
+            return 1 if unknown else 0
+        case ["--help" | "-h"]:
+            sys.stdout.write(_USAGE)
+            return 0
+        case _:
+            sys.stderr.write(_USAGE)
+            return 2
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def test_no_caches_and_no_traces_of_the_build(root: Path, entries: list[tuple[st
     assert list(root.glob("var/cache/apt/*.bin")) == []
     assert [p for p in (root / "var/lib/apt/lists").rglob("*") if p.is_file()] == []
     assert [p.name for p in (root / "tmp").iterdir()] == []
-    assert [p for p in (root / "var/log").rglob("*") if p.is_file()] == []
+    assert [p for p in (root / "var/log").rglob("*") if p.is_file() and not p.is_symlink()] == []
     assert [path for path, _ in entries if re.search(r"dib|diskimage", path) and "/share/" not in path] == []
     for name in ("etc/resolv.conf", "etc/hosts", "etc/environment"):
         path = root / name

@@ -1,0 +1,76 @@
+"""`python -m image compare A.raw B.raw`: do two builds of the same sources hold the same root file system?
+
+Compares type, mode, owner, link target and content of every path; times are not compared where the
+file system itself makes them. What may differ is listed here, each with its reason.
+"""
+
+import hashlib
+import os
+import re
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from image.esp import partitions
+
+# Paths that may differ between two builds, and why.
+MAY_DIFFER = {
+    r"/boot/initrd\.img-.*": "mkinitramfs writes times of temporary directories into the archive",
+    r"/var/lib/dpkg/status": "order of packages unpacked in parallel with their triggers",
+    r"/var/lib/dpkg/info/.*\.list": "the same, for lists of directories",
+    r"/var/cache/debconf/.*\.dat": "debconf writes its database in hash order",
+    r"/var/lib/systemd/deb-systemd-helper-enabled/.*": "order of links made",
+    r"/etc/ssl/certs/ca-certificates\.crt": "order of certificates",
+    r"/usr/lib/appliance/bin/appliance": "PyInstaller's bootloader holds the archive's build paths",
+    r"/var/lib/apt/extended_states": "order of packages",
+    r"/boot/grub/i386-pc/(core|boot)\.img": "GRUB's embedded disk position",
+    r"/boot/grub/grubenv": "written at boot",
+}
+
+
+@contextmanager
+def root_of(disk: Path) -> Iterator[Path]:
+    """The root file system of a raw disk, mounted read-only (needs root)."""
+    partition = partitions(disk)["root"]
+    with tempfile.TemporaryDirectory(prefix="compare-") as place:
+        options = f"ro,noload,loop,offset={partition.offset},sizelimit={partition.size}"
+        subprocess.run(["mount", "-o", options, disk, place], check=True)
+        try:
+            yield Path(place)
+        finally:
+            subprocess.run(["umount", place], check=True)
+
+
+def fingerprint(root: Path) -> dict[str, str]:
+    """Each path of a tree with all that is compared, as one string."""
+    found: dict[str, str] = {}
+    for directory, names, files in os.walk(root):
+        for name in [*names, *files]:
+            path = Path(directory, name)
+            info = path.lstat()
+            shown = f"{info.st_mode:o} {info.st_uid}:{info.st_gid}"
+            if stat.S_ISLNK(info.st_mode):
+                shown += f" -> {os.readlink(path)}"
+            elif stat.S_ISREG(info.st_mode):
+                shown += f" {info.st_size} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+            found["/" + str(path.relative_to(root))] = shown
+    return found
+
+
+def differences(first: dict[str, str], second: dict[str, str]) -> list[str]:
+    """Paths that are not alike."""
+    return sorted(path for path in first.keys() | second.keys() if first.get(path) != second.get(path))
+
+
+def unexpected(paths: list[str]) -> list[str]:
+    """Those of the differing paths that MAY_DIFFER does not name."""
+    return [path for path in paths if not any(re.fullmatch(pattern, path) for pattern in MAY_DIFFER)]
+
+
+def compare(first: Path, second: Path) -> list[str]:
+    """Differing paths of two disks' root file systems."""
+    with root_of(first) as a, root_of(second) as b:
+        return differences(fingerprint(a), fingerprint(b))
