@@ -34,7 +34,9 @@ class DeadLetters:
     """The files in one directory. Thread-safe."""
 
     def __init__(self, directory: Path, max_size: int, *, now: Callable[[], float] = time.time) -> None:
-        self._directory, self._max_size, self._now = directory, max_size, now
+        self._directory, self._now = directory, now
+        self.max_size = max_size
+        """Bytes of all files together."""
         self._lock = threading.Lock()
         self.kept = 0
         """Entries written since start."""
@@ -88,7 +90,7 @@ class DeadLetters:
 
     def _newest(self, more: int) -> Path:
         files = self.files()
-        if files and files[-1].stat().st_size + more <= self._max_size // _FILES:
+        if files and files[-1].stat().st_size + more <= self.max_size // _FILES:
             return files[-1]
         number = int(files[-1].stem.rpartition("-")[2]) + 1 if files else 1
         return self._directory / f"refused-{number:08d}.jsonl"
@@ -96,7 +98,7 @@ class DeadLetters:
     def _bound(self) -> None:
         files = self.files()
         total = sum(path.stat().st_size for path in files)
-        while total > self._max_size and len(files) > 1:
+        while total > self.max_size and len(files) > 1:
             size = files[0].stat().st_size
             files.pop(0).unlink()
             total -= size

@@ -304,6 +304,8 @@ class Intake:
             reason = "its disk is slow"
         if reason:
             raise SpoolFull(f"the spool is full: {reason}", hint="try again later")
+        if tenant == self.config.loki.tenant:
+            tenant = ""  # the one that everything without a tenant goes to: the same streams, the same limits
         now_ns = time.time_ns()
         body = bytearray()
         for stream in streams:

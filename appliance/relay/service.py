@@ -145,7 +145,10 @@ class Service:
             self.spool.settings = config.relay.spool
             self.intake.reload(config)
             self.push.reload(config.relay)
-            self.sender.reload(config.loki)
+            self.sender.reload(config.loki, config.labels.guard.drop_order)
+            self.dead_letters.max_size = config.relay.spool.max_dead_letter
+            if config.relay.spool.path != self.config.relay.spool.path:
+                log.warning("another relay.spool.path is used from the next start on")
             relay_log.set_level(config.relay.log_level)
             self.config = self.parts.config = config
             self.parts.reloads += 1

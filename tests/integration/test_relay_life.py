@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -88,6 +89,31 @@ def test_a_full_spool_does_not_cost_what_was_taken_when_it_stops(loki: LokiUnder
     wait_until(lambda: not loki.tally(taken).lost, 30, what=lambda: loki.tally(taken))
 
 
+def test_what_was_sent_without_acknowledgement_is_taken_before_it_ends(
+    loki: LokiUnderTest, start_relay: StartRelay
+) -> None:
+    relay = start_relay(loki.push_url)
+    with (
+        socket.create_connection(("127.0.0.1", relay.syslog_tcp)) as unread,
+        socket.create_connection(("127.0.0.1", relay.syslog_tcp)) as unfinished,
+    ):
+        unfinished.sendall(rfc5424("n=6000"))  # no LF
+        time.sleep(0.3)
+        relay.signal(signal.SIGSTOP)
+        data = octet_counted(numbered(range(6000), size=150))
+        sender = threading.Thread(target=unread.sendall, args=(data,))
+        sender.start()
+        time.sleep(0.3)
+        relay.signal(signal.SIGTERM)
+        relay.signal(signal.SIGCONT)
+        relay.wait(5)
+        sender.join()
+    relay.up()
+    wait_until(lambda: loki.count() >= 6001, 20, what=lambda: loki.tally(6001))
+    tally = loki.tally(6001)
+    assert (tally.lost, tally.duplicates) == (0, 0)
+
+
 def test_a_sender_is_told_that_the_relay_goes(start_relay: StartRelay) -> None:
     relay = start_relay(NOBODY)
     client = RelpClient(relay.relp)
@@ -125,6 +151,14 @@ def test_reload_keeps_connections_and_applies_the_new_labels(loki: LokiUnderTest
         wait_until(lambda: loki.count() == 4)
     assert client.connections == 1
     assert sorted(loki.lines('{site="b"}')) == [b"after", b"tcp after"]
+
+
+def test_another_spool_path_is_said_to_wait_for_a_restart(start_relay: StartRelay, tmp_path: Path) -> None:
+    relay = start_relay(NOBODY)
+    relay.configure({"relay": {"spool": {"path": str(tmp_path / "elsewhere")}}})
+    relay.signal(signal.SIGHUP)
+    wait_until(lambda: "read again" in relay.output)
+    assert "relay.spool.path is used from the next start on" in relay.output
 
 
 def test_a_wrong_configuration_changes_nothing(loki: LokiUnderTest, start_relay: StartRelay) -> None:
