@@ -127,7 +127,9 @@ def test_each_tenant_is_kept_through_to_loki(start_relay: StartRelay) -> None:
             assert stream.labels["for"] == tenant
         assert push(relay, as_json({}, [[str(now), "x"]]), {**JSON, "X-Scope-OrgID": "a/b"})[0] == 400
         # Whoever names our own tenant shares its streams, so that the guard sees all of them.
-        assert push(relay, as_json({"for": "house"}, [[str(now + 1), "x"]]), {**JSON, "X-Scope-OrgID": "house"})[0] == 204
+        assert (
+            push(relay, as_json({"for": "house"}, [[str(now + 1), "x"]]), {**JSON, "X-Scope-OrgID": "house"})[0] == 204
+        )
         assert push(relay, as_json({"for": "me"}, [[str(now), "x"]]), {**JSON, "X-Scope-OrgID": "house"})[0] == 204
         wait_until(lambda: len(loki.double.ingester.streams("house")) == 2)
         assert metrics(relay)["forwarder_streams_active"] == 2
