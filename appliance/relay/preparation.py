@@ -3,7 +3,6 @@
 After this everything left in the parcel may go in one push; the rest waits in queues by stream.
 """
 
-import logging
 from collections.abc import Callable, Iterable
 
 import cramjam
@@ -17,8 +16,6 @@ from appliance.relay.sender_stats import add
 from appliance.relay.sorting import with_labels
 from appliance.relay.spool import SegmentUnreadable
 from appliance.relay.verdicts import Reason
-
-log = logging.getLogger(__name__)
 
 
 class Preparation(Errand):
@@ -36,9 +33,13 @@ class Preparation(Errand):
                 self._cargo.put(piece.carriage, found.compressed)
                 if piece.parts is None:
                     piece.parts = found.parts if found.parts is not None else tuple(scan(self._cargo.raw(piece)))
-                loaded.add(segment.sequence)
+                if self._parcel.held is not None:
+                    # Pieces of many segments may go together; only what goes is kept in memory.
+                    piece.slice(self._cargo.raw(piece))
+                    self._cargo.forget(piece.carriage)
+                else:
+                    loaded.add(segment.sequence)
             except (SegmentUnreadable, MalformedPush, cramjam.DecompressionError) as error:
-                log.error("a segment of the spool cannot be read and is set aside", extra={"reason": str(error)})
                 self._shared.spool.set_aside(segment, str(error))
                 with self._shared.lock:
                     if self._parcel.held is not None:
@@ -186,6 +187,7 @@ class Preparation(Errand):
                     body = self._mended(piece, self._cargo.raw(piece), part)
                     if body is not None:
                         piece.body, piece.parts, piece.whole, piece.mended = body, tuple(scan(body)), False, True
+                        piece.sliced = None
         with self._shared.lock:
             now, now_ns = self._shared.clock(), self._shared.now_ns()
             for piece in self._parcel.pieces:

@@ -9,6 +9,7 @@ spool before Loki has taken it or it is kept as a dead letter.
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from appliance.config import model
@@ -28,6 +29,8 @@ _WATCH = 0.25
 """Seconds between two looks at what does not announce itself."""
 _LONGEST_WAIT = 5.0
 _MAX_TENANTS = 1000
+_DROPPED = 1000
+"""Segments given up by the spool that may be waited for in vain."""
 _DROP_ORDER = ("facility", "level", "application", "host")
 
 
@@ -59,6 +62,10 @@ class Sender:
     @property
     def stats(self) -> SenderStats:
         return self._shared.stats
+
+    def alive(self) -> bool:
+        """Whether all threads run that should."""
+        return sum(thread.is_alive() for thread in self._threads) > self._workers
 
     # ---- life ----------------------------------------------------------------------------------
 
@@ -138,7 +145,16 @@ class Sender:
                     tenant = self._shared.tenants[segment.tenant] = Tenant(segment.tenant, self._shared.loki)
                 tenant.waiting.append(segment)
                 self._seen = max(self._seen, segment.sequence)
+            self._forget_dropped()
             self._changed.notify()
+
+    def _forget_dropped(self) -> None:
+        """Wait no longer for what the spool has given up, once that is much."""
+        tenants = self._shared.tenants.values()
+        if sum(len(tenant.waiting) for tenant in tenants) > len(self._spool) + _DROPPED:
+            kept = {segment.sequence for segment in self._spool.segments()}
+            for tenant in tenants:
+                tenant.waiting = deque(segment for segment in tenant.waiting if segment.sequence in kept)
 
     def _forget_tenants(self) -> None:
         if len(self._shared.tenants) >= _MAX_TENANTS:

@@ -6,6 +6,7 @@ listeners, the spool and its writer, the sender, the HTTP endpoints, and systemd
 
 import asyncio
 import logging
+import resource
 import signal
 import sys
 import time
@@ -122,12 +123,16 @@ class Service:
         self.notifier.ready("forwarding")
         listen = {name: str(getattr(self.config.relay.listen, name)) for name in ("relp", "syslog_tcp", "push", "http")}
         log.info("ready", extra={**listen, "spooled": len(self.spool)})
-        tasks.append(loop.create_task(self.notifier.feed_watchdog(self.intake.writer.alive)))
+        tasks.append(loop.create_task(self.notifier.feed_watchdog(self._alive)))
         tasks.append(loop.create_task(self._tick()))
         await self._stop.wait()
         for task in tasks:
             task.cancel()
         await self.stop()
+
+    def _alive(self) -> bool:
+        """Whether every thread that carries messages goes on; the loop itself is asking."""
+        return self.intake.writer.alive() and self.sender.alive()
 
     async def _tick(self) -> None:
         while True:
@@ -196,6 +201,16 @@ class Service:
             log.error("the spool took too long: what was not acknowledged will come again")
 
 
+def _allow_files(wanted: int) -> None:
+    """Raise the limit on open files, for connections must never leave none for the spool."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        if allowed < wanted:
+            log.warning("fewer files may be open than connections ask for", extra={"limit": allowed, "wanted": wanted})
+
+
 def run(config: model.Config, read_config: Callable[[], model.Config]) -> int:
     """Run the relay in the foreground until it is told to stop; the exit code.
 
@@ -205,6 +220,7 @@ def run(config: model.Config, read_config: Callable[[], model.Config]) -> int:
     # One thread does nearly all the work; those that wait for disk and network need the interpreter
     # only in short turns, and each turn taken from the busy one costs two switches.
     sys.setswitchinterval(0.005)
+    _allow_files(4 * config.relay.connections.max + 256)
 
     async def life() -> None:
         await Service(config, read_config, log_lines).run()

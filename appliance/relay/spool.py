@@ -6,8 +6,10 @@ what a segment is (order, age, size, checksum, tenant) stands in its name. Bound
 when to send, and what Loki said, is the sender's.
 """
 
+import contextlib
 import errno
 import itertools
+import logging
 import os
 import threading
 import time
@@ -21,6 +23,8 @@ from appliance.config import model
 from appliance.errors import ApplianceError
 from appliance.relay.logproto import StreamPart
 
+log = logging.getLogger(__name__)
+
 SUFFIX = ".push"
 _TEMPORARY = ".writing"
 _VERSION = "1"
@@ -29,6 +33,8 @@ _ASIDE = "set-aside"
 _RECENT_BYTES = 4 * 2**20
 _DISK_RETRY = 5.0  # seconds before a disk that failed is thought worth another try
 _DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# A read that failed for want of something that comes back says nothing about the file.
+_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN}
 
 
 class SpoolFull(ApplianceError):
@@ -202,7 +208,10 @@ class Spool:
             self._arrived.notify_all()
 
     def load(self, segment: Segment) -> LoadedSegment:
-        """The bytes of a segment; raises SegmentUnreadable if they are not what was written."""
+        """The bytes of a segment.
+
+        Raises SegmentUnreadable if they are not what was written, OSError if reading may succeed later.
+        """
         with self._lock:
             recent = self._recent.pop(segment.sequence, None)
             if recent is not None:
@@ -211,6 +220,8 @@ class Spool:
         try:
             compressed = (self.path / segment.name).read_bytes()
         except OSError as error:
+            if error.errno in _PASSING:
+                raise
             raise SegmentUnreadable(f"cannot be read: {error.strerror}") from error
         if len(compressed) != segment.size:
             raise SegmentUnreadable(f"holds {len(compressed)} bytes, expected {segment.size}")
@@ -241,9 +252,11 @@ class Spool:
 
     def _move_aside(self, name: str, reason: str) -> None:
         self.stats.set_aside += 1
+        log.error("a file of the spool is set aside", extra={"key": "set aside", "file": name, "reason": reason})
         try:
             os.rename(self.path / name, self._aside / name)
-            (self._aside / f"{name}.reason").write_text(reason + "\n")
+            with contextlib.suppress(OSError):  # a full disk has no room for it, and the log has it
+                (self._aside / f"{name}.reason").write_text(reason + "\n")
             kept = sorted(self._aside.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
             total = 0
             for path in kept:
@@ -252,6 +265,8 @@ class Spool:
                     path.unlink()
         except FileNotFoundError:
             pass  # gone already, which is what this is for
+        except OSError as error:  # it stays where it is, and is out of the way all the same
+            log.error("it cannot be moved", extra={"key": "set aside fails", "file": name, "reason": error.strerror})
 
     def _forget_recent(self, segment: Segment) -> None:
         if self._recent.pop(segment.sequence, None) is not None:

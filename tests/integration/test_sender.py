@@ -458,6 +458,48 @@ def test_a_backlog_goes_oldest_first_and_does_not_put_itself_out_of_lokis_window
     assert sender.stats.repaired == {} and sum(b.loki.stats()["hidden"].values()) == 0
 
 
+def test_fresh_lines_do_not_wait_for_the_whole_backlog(bench: MakeBench) -> None:
+    b = bench(connections=1)
+    now = time.time_ns()
+    b.spool._now = lambda: time.time() - 60
+    for age in range(120, 0, -1):
+        b.put((stream(f"h{age}"), lines(f"{age}", 3, now - age * SECOND, size=200_000)))
+    b.spool._now = time.time
+    b.put((stream("new"), lines("fresh", 1)))
+    b.loki.fault("slow", seconds=0.05)
+    sender = b.start()
+    assert eventually(lambda: b.loki.count('{host="new"}') == 1)
+    assert len(b.spool) > 60
+    b.loki.clear()
+    assert b.drained(30) and b.loki.count() == 361
+    assert sender.stats.repaired == {} and sum(b.loki.stats()["hidden"].values()) == 0
+
+
+def test_what_the_spool_gives_up_is_not_waited_for_in_memory(bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("appliance.relay.sender._DROPPED", 10)
+    b = bench()
+    b.loki.fault("refuse")
+    sender = b.start()
+    b.spool.settings = model.Spool(path=str(b.path), min_free=Size(0), max_size=Size(2000), when_full="drop_oldest")
+    for number in range(300):
+        b.put((stream("h"), lines(f"{number}", 1)))
+    [tenant] = sender._shared.tenants.values()
+    assert eventually(lambda: len(tenant.waiting) <= len(b.spool) + 10)
+    assert len(b.spool) < 50
+    b.loki.clear()
+    assert b.drained() and b.loki.count() > 0
+
+
+def test_it_says_so_when_a_thread_has_died(bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    b = bench()
+    sender = b.start()
+    assert sender.alive()
+    monkeypatch.setattr("threading.excepthook", lambda _: None)
+    monkeypatch.setattr("appliance.relay.tenant.Tenant.next", lambda *_: 1 / 0)
+    b.put((stream("h"), lines("x", 1)))
+    assert eventually(lambda: not sender.alive())
+
+
 def test_a_segment_that_cannot_be_read_does_not_stop_the_others(bench: MakeBench) -> None:
     b = bench()
     b.put((stream("a"), lines("a", 3)))

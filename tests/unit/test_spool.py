@@ -1,6 +1,7 @@
 """The spool: what was written is there after any crash, its bounds hold, and bad files block nothing."""
 
 import os
+import resource
 import shutil
 from pathlib import Path
 
@@ -127,6 +128,29 @@ def test_files_that_are_no_segment_are_set_aside_and_block_nothing(tmp_path: Pat
     one = spool(tmp_path)
     assert contents(one) == [batch("good").compressed]
     assert (tmp_path / "set-aside" / name).exists()
+
+
+def test_a_read_that_fails_for_want_of_file_descriptors_gives_nothing_up(tmp_path: Path) -> None:
+    spool(tmp_path).append([batch("precious")])
+    one = spool(tmp_path)
+    [segment] = one.segments()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            one.load(segment)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert one.load(segment).compressed == batch("precious").compressed
+
+
+def test_what_cannot_be_moved_aside_does_not_keep_the_relay_from_starting(tmp_path: Path) -> None:
+    spool(tmp_path).append([batch("good")])
+    (tmp_path / "nonsense.push").write_bytes(b"?")
+    (tmp_path / "set-aside" / "nonsense.push").mkdir()
+    assert contents(spool(tmp_path)) == [batch("good").compressed]
 
 
 def test_what_is_set_aside_is_bounded(tmp_path: Path) -> None:
