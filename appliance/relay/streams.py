@@ -16,6 +16,8 @@ from appliance.relay.intake import READ, Intake
 
 log = logging.getLogger(__name__)
 
+_LOOK_FOR_IDLE = 30.0  # seconds between two looks for silent connections, at most
+
 
 class Connection(asyncio.BufferedProtocol):
     """One connection. All of them read into the intake's one buffer, one after the other."""
@@ -106,13 +108,14 @@ class Listener:
         self._server: asyncio.Server | None = None
         self.connections: set[Connection] = set()
         self.endpoint: Endpoint | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
 
     async def start(self, endpoint: Endpoint) -> None:
         """Listen; raises ApplianceError when the address cannot be had."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: self._make(self._intake, self), sock=open_listener(endpoint))
         self.endpoint = endpoint
-        loop.call_later(30, self._close_idle)
+        self._look_for_idle()
 
     @property
     def port(self) -> int:
@@ -131,14 +134,16 @@ class Listener:
     def forget(self, connection: Connection) -> None:
         self.connections.discard(connection)
 
-    def _close_idle(self) -> None:
-        if self._server is None:
-            return
+    def _look_for_idle(self) -> None:
         if self._idle_closes:
-            limit = time.monotonic() - self._intake.config.relay.connections.idle_timeout
-            for connection in [one for one in self.connections if one.last_read < limit]:
-                connection.transport.close()
-        asyncio.get_running_loop().call_later(30, self._close_idle)
+            every = min(self._intake.config.relay.connections.idle_timeout / 4, _LOOK_FOR_IDLE)
+            self._idle_timer = asyncio.get_running_loop().call_later(every, self._close_idle)
+
+    def _close_idle(self) -> None:
+        limit = time.monotonic() - self._intake.config.relay.connections.idle_timeout
+        for connection in [one for one in self.connections if one.last_read < limit]:
+            connection.transport.close()
+        self._look_for_idle()
 
     async def stop_listening(self) -> None:
         """Take no new connection; those that are open stay."""
@@ -146,6 +151,9 @@ class Listener:
             self._server.close()
             self._server = None
             self.endpoint = None
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
 
     def close(self) -> None:
         """Close the connections."""

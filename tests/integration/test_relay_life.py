@@ -307,5 +307,29 @@ def test_connections_are_limited(start_relay: StartRelay) -> None:
     open_ones[0].close()
     time.sleep(0.2)
     send_tcp(relay.syslog_tcp, octet_counted([rfc5424(b"room again")]))
+    wait_until(lambda: '"messages": 1,' in relay.get("/status")[1].partition('"syslog_tcp"')[2][:120])
     for one in open_ones:
         one.close()
+
+
+def test_silent_connections_are_closed_and_what_they_left_unfinished_is_kept(
+    loki: LokiUnderTest, start_relay: StartRelay
+) -> None:
+    relay = start_relay(loki.push_url, {"relay": {"connections": {"idle_timeout": "1s"}}})
+    client = RelpClient(relay.relp)  # it waits for its acknowledgements, and is not closed
+    client.connect()
+    with (
+        socket.create_connection(("127.0.0.1", relay.syslog_tcp), timeout=5) as silent,
+        socket.create_connection(("127.0.0.1", relay.syslog_tcp), timeout=5) as busy,
+    ):
+        silent.sendall(rfc5424(b"silent"))
+        for _ in range(8):
+            busy.sendall(octet_counted([rfc5424(b"busy")]))
+            time.sleep(0.25)
+        assert silent.recv(1) == b""
+        busy.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            busy.recv(1)
+    client.send([rfc5424(b"relp")])
+    wait_until(lambda: sorted(loki.lines()) == [b"busy"] * 8 + [b"relp", b"silent"], what=loki.lines)
+    assert client.connections == 1
