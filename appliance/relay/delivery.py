@@ -40,6 +40,8 @@ class Delivery(Preparation, VerdictSettlement):
             raise
         finally:
             with self._shared.lock:
+                for piece in parcel.pieces:
+                    piece.unslice()
                 if self._again and parcel.held is None:
                     self._tenant.retry.append(parcel)
                 self._tenant.landed(parcel, self._shared.clock(), delay=self._delay)

@@ -50,6 +50,8 @@ class Piece:
     doubted_at: int = -1
     """How many pushes had succeeded when this was first refused without a reason we know."""
 
+    sliced: StreamPart | None = None
+    """The part as it lies in the segment, while `body` is a copy of just that part."""
     _counted: tuple[tuple[StreamPart, ...], int, int] | None = None
 
     @property
@@ -66,6 +68,18 @@ class Piece:
         if self._counted is None or self._counted[0] is not parts:
             self._counted = parts, sum(part.entries for part in parts), sum(part.length for part in parts)
         return self._counted
+
+    def slice(self, raw: bytes) -> None:
+        """Keep of the segment's bytes only those of this piece's one part, for as long as it is under way."""
+        assert self.parts is not None
+        part = self.parts[0]
+        self.body = bytes(memoryview(raw)[part.offset : part.offset + part.length])
+        self.sliced, self.parts = part, (part._replace(offset=0),)
+
+    def unslice(self) -> None:
+        """Refer to the segment on disk again."""
+        if self.sliced is not None:
+            self.parts, self.body, self.sliced = (self.sliced,), None, None
 
     def altered(self, body: bytes, *, mended: bool) -> "Piece":
         """A piece of the same segment with other bytes."""
@@ -153,6 +167,11 @@ class Cargo:
     def __init__(self) -> None:
         self._compressed: dict[int, bytes] = {}
         self._raw: dict[int, bytes] = {}
+
+    def forget(self, carriage: Carriage) -> None:
+        """Free the bytes of a segment."""
+        self._compressed.pop(carriage.segment.sequence, None)
+        self._raw.pop(carriage.segment.sequence, None)
 
     def put(self, carriage: Carriage, compressed: bytes) -> None:
         self._compressed[carriage.segment.sequence] = compressed

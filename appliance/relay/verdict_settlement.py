@@ -112,4 +112,6 @@ class VerdictSettlement(Settlement):
                 self._taken(piece.carriage)
 
     def _part_of(self, piece: Piece, part: StreamPart) -> Piece:
+        if piece.sliced is not None:
+            return Piece(piece.carriage, (piece.sliced,), whole=False, solo=True)
         return Piece(piece.carriage, (part,), whole=False, body=piece.body, mended=piece.mended, solo=True)
