@@ -16,6 +16,7 @@ from appliance.relay.intake import READ, Intake
 
 log = logging.getLogger(__name__)
 
+_ANSWERS = 1 << 20  # bytes of answers that a sender may leave unread
 _LOOK_FOR_IDLE = 30.0  # seconds between two looks for silent connections, at most
 
 
@@ -33,6 +34,8 @@ class Connection(asyncio.BufferedProtocol):
         self.conn: Conn
         self.last_read = time.monotonic()
         self._refused = False
+        self._disk_behind = False
+        self._sender_deaf = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -47,6 +50,7 @@ class Connection(asyncio.BufferedProtocol):
         local = address.startswith("127.") or address == "::1"
         self.conn = Conn(INPUTS.index(self.input), address.encode(), self.trusted and local)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        transport.set_write_buffer_limits(_ANSWERS)
         self._intake.opened(self, self.input)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -90,11 +94,29 @@ class Connection(asyncio.BufferedProtocol):
         return str(self.conn.sender.decode())
 
     def pause(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.pause_reading()
+        """The disk is behind."""
+        self._disk_behind = True
+        self._read_or_wait()
 
     def resume(self) -> None:
-        if not self.transport.is_closing():
+        self._disk_behind = False
+        self._read_or_wait()
+
+    def pause_writing(self) -> None:
+        """The sender does not read our answers: take no more of it, or they would pile up."""
+        self._sender_deaf = True
+        self._read_or_wait()
+
+    def resume_writing(self) -> None:
+        self._sender_deaf = False
+        self._read_or_wait()
+
+    def _read_or_wait(self) -> None:
+        if self.transport.is_closing():
+            return
+        if self._disk_behind or self._sender_deaf:
+            self.transport.pause_reading()
+        else:
             self.transport.resume_reading()
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import select
 import signal
 import socket
 import threading
@@ -292,6 +293,34 @@ def test_garbage_on_relp_costs_only_its_connection(loki: LokiUnderTest, start_re
     wait_until(lambda: loki.lines() == [b"good"])
     assert client.connections == 1
     assert re.search(r'msg="what came is no RELP frame"', relay.output)
+
+
+def test_a_sender_that_reads_no_answers_is_held_back(start_relay: StartRelay) -> None:
+    """Its acknowledgements may not pile up in memory; once it reads, everything is acknowledged."""
+    relay = start_relay(NOBODY)
+    before = relay.rss()
+    with socket.socket() as sender:
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sender.connect(("127.0.0.1", relay.relp))
+        sender.settimeout(2)
+        sender.sendall(b"1 open 30 relp_version=0\ncommands=syslog\n")
+        message = rfc5424(b"x")
+        data = memoryview(b"".join(b"%d syslog %d %b\n" % (n, len(message), message) for n in range(2, 600_000)))
+        sent = 0
+        with pytest.raises(TimeoutError):
+            while sent < len(data):
+                sent += sender.send(data[sent : sent + 65536])
+        assert relay.rss() - before < 40 * 2**20
+        answers = 0
+        sender.setblocking(False)
+        deadline = time.monotonic() + 30
+        while sent < len(data) and time.monotonic() < deadline:
+            readable, writable, _ = select.select([sender], [sender], [], 1)
+            if readable:
+                answers += sender.recv(1 << 20).count(b"200 OK\n")
+            if writable:
+                sent += sender.send(data[sent : sent + 65536])
+        assert sent == len(data) and answers > 1000
 
 
 def test_connections_are_limited(start_relay: StartRelay) -> None:
