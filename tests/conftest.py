@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.harness.net import free_port
-from tests.harness.processes import Process, Relay, Rsyslogd, forwarding_rsyslog
+from tests.harness.processes import Process, Relay, Rsyslogd
+from tests.harness.rsyslog import ApplianceRsyslog, listeners
 from tests.loki_double import InProcessLoki, LokiProcess, LokiUnderTest, RealLoki, real_loki_binary
 
 
@@ -66,13 +66,14 @@ def start_relay(tmp_path: Path, processes: list[Process]) -> StartRelay:
 
 @pytest.fixture
 def start_rsyslog(tmp_path: Path, processes: list[Process]) -> StartRsyslog:
-    """start_rsyslog(relay_port) -> (Rsyslogd, its TCP port, its RELP port), forwarding by omrelp."""
+    """start_rsyslog(relay_port) -> (the appliance's rsyslogd, its TCP port, its RELP port)."""
 
     def start(relay_port: int, *, window: int = 20000, name: str = "rsyslog") -> tuple[Rsyslogd, int, int]:
-        tcp, relp = free_port(), free_port()
-        rsyslogd = forwarding_rsyslog(tmp_path / name, relay_port, tcp=tcp, relp=relp, window=window)
+        listen = listeners("tcp", "relp", queue=tmp_path / name / "queue")
+        assert listen.tcp and listen.relp
+        rsyslogd = ApplianceRsyslog(tmp_path / name, listen, relay_port, relp_window=window)
         processes.append(rsyslogd)
-        rsyslogd.up(tcp, relp)
-        return rsyslogd, tcp, relp
+        rsyslogd.ready()
+        return rsyslogd, listen.tcp.port, listen.relp.port
 
     return start

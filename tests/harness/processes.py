@@ -196,28 +196,6 @@ class Rsyslogd(Process):
         return self
 
 
-def forwarding_rsyslog(directory: Path, relay_port: int, *, tcp: int, relp: int, window: int = 20000) -> Rsyslogd:
-    """An rsyslogd that takes TCP and RELP and hands on by omrelp, its queue disk-assisted and saved."""
-    work = directory / "work"
-    return Rsyslogd(
-        directory,
-        f"""
-global(workDirectory="{work}" maxMessageSize="64k")
-module(load="imtcp") module(load="imrelp") module(load="omrelp")
-main_queue(queue.size="100000" queue.filename="main" queue.saveOnShutdown="on" queue.timeoutShutdown="2000")
-ruleset(name="to_relay" queue.type="LinkedList" queue.size="200000" queue.filename="to_relay"
-        queue.maxDiskSpace="1g" queue.saveOnShutdown="on" queue.dequeueBatchSize="2048"
-        queue.timeoutShutdown="500" queue.timeoutActionCompletion="500" queue.timeoutEnqueue="600000") {{
-  action(type="omrelp" target="127.0.0.1" port="{relay_port}" template="RSYSLOG_SyslogProtocol23Format"
-         windowSize="{window}" timeout="10" action.resumeRetryCount="-1" action.resumeInterval="1"
-         action.resumeIntervalMax="1")
-}}
-input(type="imtcp" address="127.0.0.1" port="{tcp}" ruleset="to_relay")
-input(type="imrelp" address="127.0.0.1" port="{relp}" ruleset="to_relay" maxDataSize="64k")
-""",
-    )
-
-
 def _merge(into: dict[str, Any], settings: Mapping[str, Any]) -> None:
     for key, value in settings.items():
         if value is None:
