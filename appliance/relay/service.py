@@ -59,6 +59,7 @@ class Service:
         self._started = False
         self._stop = asyncio.Event()
         self.spool = Spool(config.relay.spool)
+        self.spool.claim()
         self.sources = Sources()
         self.intake = Intake(config, self.spool, self.sources)
         self.dead_letters = DeadLetters(self.spool.path / "dead-letters", config.relay.spool.max_dead_letter)

@@ -8,6 +8,7 @@ when to send, and what Loki said, is the sender's.
 
 import contextlib
 import errno
+import fcntl
 import itertools
 import logging
 import os
@@ -152,6 +153,17 @@ class Spool:
                 hint="set relay.spool.path to a directory that the relay's user may write",
             ) from error
         self._next = max(max(self._segments, default=0) + 1, int(self._now() * 1000))
+
+    def claim(self) -> None:
+        """Keep other relays out while this process lives; raises ApplianceError when one is in already.
+
+        Two that send the same files would store all of it twice.
+        """
+        try:
+            fcntl.flock(self._directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            hint = "end that one, or set another relay.spool.path"
+            raise ApplianceError(f"the spool {self.path} is in use by another relay", hint=hint) from error
 
     def _read_directory(self) -> None:
         found = []

@@ -162,6 +162,17 @@ def test_another_spool_path_is_said_to_wait_for_a_restart(start_relay: StartRela
     assert "relay.spool.path is used from the next start on" in relay.output
 
 
+def test_two_relays_do_not_share_a_spool(start_relay: StartRelay) -> None:
+    first = start_relay(NOBODY)
+    second = start_relay(NOBODY, {"relay": {"spool": {"path": str(first.spool)}}}, name="second", up=False)
+    second.start()
+    assert second.wait(20) != 0
+    assert "in use by another relay" in second.output and "hint" in second.output
+    first.kill()
+    second.start()
+    wait_until(lambda: port_open(second.relp))
+
+
 def test_a_wrong_configuration_changes_nothing(loki: LokiUnderTest, start_relay: StartRelay) -> None:
     relay = start_relay(loki.push_url)
     relay.configure({"labels": {"statik": {"job": "x"}}})
