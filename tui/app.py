@@ -116,6 +116,9 @@ class Console(App[int]):
         """Leave the program; on the machine's own console it comes again at once."""
         self.exit(0)
 
+    def action_help_quit(self) -> None:
+        """Ctrl+C does nothing: nobody leaves a console by accident."""
+
     def action_redraw(self) -> None:
         """Draw everything anew, should something else have written over it."""
         self.refresh(repaint=True, layout=True)

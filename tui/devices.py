@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Static
 
@@ -15,7 +14,7 @@ from appliance.errors import ApplianceError
 from appliance.host.system.ports import open_ports
 from appliance.sources.devices import RECIPES
 from appliance.sources.recipe import Recipe, forwarder
-from tui.widgets.bars import KeyBar, TitleBar
+from tui.widgets.bars import Body, KeyBar, TitleBar
 from tui.widgets.dialog import Pager
 from tui.widgets.entry import PushButton
 
@@ -68,7 +67,7 @@ class DeviceList(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield TitleBar("Devices", "what to tell them")
-        with VerticalScroll(id="body", can_focus=False):
+        with Body(id="body"):
             yield Static("", id="open", classes="text", markup=False)
             yield Static("", classes="gap")
             for name, title in _TITLES.items():

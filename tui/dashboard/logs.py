@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.screen import Screen
 
-from tui.widgets.bars import KeyBar, TitleBar
+from tui.widgets.bars import Body, KeyBar, TitleBar
 from tui.widgets.dialog import Pager
 from tui.widgets.entry import PushButton
 
@@ -37,7 +36,7 @@ class LogList(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield TitleBar("Logs", "of this machine itself")
-        with VerticalScroll(id="body", can_focus=False):
+        with Body(id="body"):
             for name, (_, title) in _UNITS.items():
                 yield PushButton(f"{title:12}", id=f"unit-{name}")
         yield KeyBar([("Up Down", "choose"), ("Enter", "show"), ("Esc", "back")])

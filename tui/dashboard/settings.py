@@ -4,12 +4,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Static
 
 from tui.pages import BY_NAME, SETTINGS
-from tui.widgets.bars import KeyBar, TitleBar
+from tui.widgets.bars import Body, KeyBar, TitleBar
 from tui.widgets.dialog import Dialog
 from tui.widgets.entry import PushButton
 from tui.wizard.review import Review
@@ -40,7 +39,7 @@ class Settings(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield TitleBar("Log forwarder  settings")
-        with VerticalScroll(id="body", can_focus=False):
+        with Body(id="body"):
             yield Static("Nothing changes before you have reviewed and applied it.\n", classes="text", markup=False)
             for page in SETTINGS:
                 title, words = _WORDS[page.NAME]

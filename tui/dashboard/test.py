@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Static
 
 from appliance.errors import ApplianceError
-from tui.widgets.bars import KeyBar, TitleBar
+from tui.widgets.bars import Body, KeyBar, TitleBar
 from tui.widgets.findings import FindingList, Line, mark_of
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ class TestMessage(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield TitleBar("Test message")
-        with VerticalScroll(id="body", can_focus=False):
+        with Body(id="body"):
             yield Static(
                 "A line is sent to this machine as a device would send it, and looked for in Loki.", classes="text"
             )

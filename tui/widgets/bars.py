@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
+from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.scrollbar import ScrollBarRender
 from textual.widgets import Static
@@ -57,6 +58,10 @@ class KeyBar(Static):
             parts.append(Content.assemble((key, "ansi_bright_white bold"), (f" {word}   ", "ansi_white")))
             used += len(key) + len(word) + 4
         return Content.assemble(rule(width), "\n", *parts)
+
+
+class Body(VerticalScroll, inherit_bindings=False, can_focus=False):
+    """What is between title and keys, scrolled by what has the focus: the arrows go from field to field."""
 
 
 class PlainScrollBar(ScrollBarRender):

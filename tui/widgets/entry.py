@@ -10,7 +10,12 @@ from textual.widgets import Input
 
 
 class Entry(Input):
-    """A line of text."""
+    """A line of text; Up and Down leave it, where a text longer than the field would be scrolled."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down", "app.focus_next", show=False),
+        Binding("up", "app.focus_previous", show=False),
+    ]
 
     def __init__(self, value: str, *, placeholder: str = "", secret: bool = False) -> None:
         super().__init__(value, placeholder=placeholder, password=secret, compact=True, select_on_focus=False)

@@ -67,7 +67,7 @@ class Item(Vertical):
         note.set_class(problem.severity == "error", "-error")
         note.set_class(problem.severity != "error", "-doubt")
         message = f"{problem.message}: {problem.hint}" if problem.hint else problem.message
-        note.update(message[:1].upper() + message[1:])
+        note.update(message[:1].upper() + message[1:].replace("…", "..."))
 
     @on(Input.Changed)
     @on(Choice.Chosen)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import Horizontal
 from textual.events import DescendantFocus
 from textual.screen import Screen
 from textual.timer import Timer
@@ -20,7 +20,7 @@ from appliance.config.problems import Problem
 from appliance.errors import ApplianceError
 from appliance.relay.check import Finding
 from tui.state import State
-from tui.widgets.bars import KeyBar, TitleBar
+from tui.widgets.bars import Body, KeyBar, TitleBar
 from tui.widgets.dialog import Pager
 from tui.widgets.entry import PushButton
 from tui.widgets.findings import FindingList, Line, mark_of
@@ -61,8 +61,8 @@ class Page(Screen[None]):
         Binding("down", "app.focus_next", show=False),
         Binding("up", "app.focus_previous", show=False),
         Binding("f1,ctrl+g,question_mark", "help", show=False),
-        Binding("f5,ctrl+t", "test", show=False, priority=True),
-        Binding("f10,ctrl+n", "next", show=False, priority=True),
+        Binding("f5,ctrl+t", "test", show=False),
+        Binding("f10,ctrl+n", "next", show=False),
         Binding("escape", "back", show=False),
     ]
 
@@ -107,12 +107,13 @@ class Page(Screen[None]):
     def compose(self) -> ComposeResult:
         yield TitleBar(self.app.name_of_console(self.state.first), self.app.place_of(self))
         yield Static(flowing(self.INTRO), id="intro", markup=False)
-        with VerticalScroll(id="body", can_focus=False):
+        with Body(id="body"):
             yield from self.questions()
             yield FindingList(id="findings")
         yield Static("", id="hint", markup=False)
         with Horizontal(id="buttons"):
-            yield PushButton(self.NEXT if self.state.first else "Done", id="next")
+            settings = not self.state.first and self.NEXT == Page.NEXT
+            yield PushButton("Done" if settings else self.NEXT, id="next")
             if self.TEST:
                 yield PushButton(self.TEST, id="test")
             yield PushButton("Back", id="back")
@@ -144,9 +145,11 @@ class Page(Screen[None]):
         self.answered(event.item, event.value)
         if self._soon is not None:
             self._soon.stop()
+            self._soon = None
         # Typing stays quick on a slow machine: it is judged when the fingers rest.
-        self._soon = self.set_timer(0.15, self.review_answers) if isinstance(event.item, TextItem) else None
-        if self._soon is None:
+        if isinstance(event.item, TextItem):
+            self._soon = self.set_timer(0.15, self.review_answers)
+        else:
             self.review_answers()
 
     @on(Input.Submitted)
@@ -158,6 +161,9 @@ class Page(Screen[None]):
 
         What nobody has touched yet is not blamed for being empty, unless `everything` is asked for.
         """
+        if self._soon is not None:
+            self._soon.stop()
+            self._soon = None
         problems = [*self.extra_problems(), *(one for one in self.state.problems() if not self.waived(one))]
         refused = []
         for item in self.query(Item):
@@ -232,7 +238,7 @@ class Page(Screen[None]):
         if not self.is_running:
             return
         self.query_one(FindingList).put(line)
-        self.query_one("#body", VerticalScroll).scroll_end(animate=False)
+        self.query_one(Body).scroll_end(animate=False)
 
     def _end_of_test(self) -> None:
         if self.is_running:

@@ -5,7 +5,6 @@ from typing import ClassVar
 
 from textual import work
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
@@ -13,6 +12,7 @@ from textual.widgets import Static
 from appliance.errors import ApplianceError
 from appliance.host.apply import Plan
 from tui.state import problem_lines
+from tui.widgets.bars import Body
 from tui.wizard.page import Page
 
 _STYLES = {"+": "ansi_bright_green", "-": "ansi_bright_red", "@": "ansi_cyan"}
@@ -53,7 +53,7 @@ and looks whether everything works; if not, the state before is put back.
         self._make_plan()
 
     def action_page(self, by: int) -> None:
-        body = self.query_one("#body", VerticalScroll)
+        body = self.query_one(Body)
         body.scroll_relative(y=by * max(1, body.size.height - 1), animate=False)
 
     @work(thread=True, exclusive=True, group="plan")

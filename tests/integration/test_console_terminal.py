@@ -1,0 +1,82 @@
+"""The console on a real terminal: as the VM's screen, as a serial line; its glyphs, its colours, its keys."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.harness.terminal import PYTHON, Terminal
+from tui.glyphs import DRAWABLE
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("term", ["linux", "vt220"])
+def test_on_a_terminal_of_80_by_24_everything_is_drawn_with_what_console_fonts_have(term: str) -> None:
+    env = {**os.environ, "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT)}
+    env.pop("NO_COLOR", None)
+    terminal = Terminal([PYTHON, "-W", "ignore", "-m", "tests.harness.console", "wizard"], term=term, env=env)
+    seen: set[str] = set()
+    try:
+        for keys, words in (
+            ("", "1 of 10  Welcome"),
+            ("\x0e", "Found  enX0"),
+            ("\x1b[B\x1b[C", "Gateway"),
+            ("\x1b[D", "(*) DHCP"),
+            ("\x0e", "Time zone"),
+            ("\x0e", "Tenant"),
+            ("x", "Does not begin with http"),
+            ("\x07", "Help: Loki"),
+            ("\x1b", "Tenant"),
+        ):
+            terminal.press(keys)
+            seen |= set(terminal.wait_for(words, 40))
+    finally:
+        terminal.close()
+    assert seen - {"\n"} <= DRAWABLE, sorted(seen - DRAWABLE)
+    assert not re.search(r"\x1b\[[0-9;]*[34]8;", terminal.raw), "only the sixteen colours of a console"
+    assert "\x1b[?1003h" not in terminal.raw, "a serial line is not asked for a mouse"
+
+
+def test_something_is_said_before_the_interface_is_there(tmp_path: Path) -> None:
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"}
+    command = [PYTHON, "-W", "ignore", "-m", "appliance", "console", "--root", str(tmp_path)]
+    terminal = Terminal(command, env=env)
+    try:
+        terminal.wait_for(lambda _: "Starting the console ..." in terminal.raw, 30)
+        assert "\x1b[?1049h" not in terminal.raw.partition("Starting the console ...")[0]
+        terminal.wait_for("1 of 10  Welcome", 40)
+    finally:
+        terminal.close()
+
+
+CONSOLE = ROOT / "image/elements/forwarder/files/usr/lib/appliance/console"
+
+
+def console_on(tty: str, tmp_path: Path, program: str) -> Terminal:
+    """What the image runs on a console, with a program in place of the real one."""
+    for name, text in (("appliance", program), ("page", 'echo "plain page. ${HINT:-}"; exec sleep 60')):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    env = {**os.environ, "APPLIANCE": str(tmp_path / "appliance"), "CONSOLE_PAGE": str(tmp_path / "page")}
+    return Terminal(["bash", str(CONSOLE), tty], env=env)
+
+
+def test_a_console_program_that_fails_leaves_the_plain_page(tmp_path: Path) -> None:
+    terminal = console_on("tty1", tmp_path, 'test "$1" = console || exit 9; exit 3')
+    try:
+        terminal.wait_for("plain page. The console program failed (code 3)", 30)
+    finally:
+        terminal.close()
+
+
+def test_a_serial_line_shows_the_plain_page_until_someone_presses_enter(tmp_path: Path) -> None:
+    terminal = console_on("ttyS0", tmp_path, 'echo "the dashboard at $(stty size)"; exec sleep 60')
+    try:
+        text = terminal.wait_for("plain page. Press Enter", 30)
+        assert "the dashboard at" not in text
+        terminal.press("\r")
+        terminal.wait_for("the dashboard at 24 80", 30)
+    finally:
+        terminal.close()
