@@ -7,6 +7,7 @@ import crypt
 import os
 import secrets as random
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,11 +26,12 @@ from tui.found import Interface, gateways, interfaces
 
 DRAFT = "/etc/appliance/setup.yaml"
 CONFIRM_WITHIN = 60.0
-_READ_BACK_WITHIN = 20.0
 
 
 class Machine:
     """The machine at a root; `/` is this one."""
+
+    read_back_within = 20.0  # seconds until lines that were pushed have to be found
 
     def __init__(self, root: Path | str = "/") -> None:
         self.host: Host = host_at(root)
@@ -102,7 +104,7 @@ class Machine:
             yield finding
             if finding.ok is False:
                 return
-        result = verify(loki, random.token_hex(6), streams=3, entries=4, timeout=_READ_BACK_WITHIN)
+        result = verify(loki, random.token_hex(6), streams=3, entries=4, timeout=self.read_back_within)
         yield Finding("push, read", result.ok, result.finding.detail, result.finding.remedy)
 
     def test_message(self) -> Iterator[Finding]:
@@ -206,6 +208,8 @@ class Machine:
 
     def shell(self) -> None:
         """Give the terminal to a shell until it ends."""
+        sys.stdout.write("A shell of this machine; `exit` leads back to the dashboard.\n")
+        sys.stdout.flush()
         environment = {key: value for key, value in os.environ.items() if key != "LD_LIBRARY_PATH"}
         subprocess.run(["/bin/bash", "--login"], check=False, env=environment, cwd="/")
 

@@ -53,6 +53,8 @@ class TestMessage(Screen[None]):
                 self.app.call_from_thread(self._show, Line("busy", "", "looking in Loki ..."))
         except ApplianceError as error:
             self.app.call_from_thread(self._show, Line("bad", "test", error.message, error.hint))
+        except (OSError, ValueError) as error:
+            self.app.call_from_thread(self._show, Line("bad", "test", str(error)))
         self.app.call_from_thread(self._end)
 
     def _show(self, line: Line) -> None:

@@ -233,6 +233,8 @@ class Page(Screen[None]):
             show(self._end_of_test)
         except ApplianceError as error:
             show(self._show, Line("bad", "test", error.message, error.hint))
+        except (OSError, ValueError) as error:
+            show(self._show, Line("bad", "test", str(error)))
 
     def _show(self, line: Line) -> None:
         if not self.is_running:
