@@ -27,6 +27,7 @@ _META_ROOM = 60000  # bytes of structured metadata kept of one entry; Loki refus
 _META_PAIRS = 110  # Loki refuses an entry with more than 128
 ROUTE_META_ROOM = 32768
 """Bytes of metadata that a route may give all its entries."""
+_ROUTE_BYTES = 16 * 2**20  # of headers and metadata remembered with routes, before all are forgotten
 _NANO = 1_000_000_000
 
 INPUTS = ("relp", "syslog_tcp", "udp", "tcp", "tls", "relp_in", "relp_tls", "journal")
@@ -333,6 +334,7 @@ class Packer:
     resolver = cython.declare(object, visibility="public")
     routes = cython.declare(dict, visibility="public")
     max_routes = cython.declare(cython.int, visibility="public")
+    route_bytes: cython.longlong
     # What becomes metadata, and whether more than priority, host and application decides the labels.
     with_process = cython.declare(cython.bint, visibility="public")
     with_message_id = cython.declare(cython.bint, visibility="public")
@@ -383,6 +385,7 @@ class Packer:
         self.resolver = resolver
         self.routes = {}
         self.max_routes = 65536
+        self.route_bytes = 0
         self.with_process = True
         self.with_message_id = True
         self.with_sender = True
@@ -808,8 +811,12 @@ class Packer:
                 _bytes(p, sender0, sender1) if ours else conn.sender,
                 INPUTS[source],
             )
-            if len(self.routes) >= self.max_routes:
+            if not self.routes or len(self.routes) >= self.max_routes or self.route_bytes > _ROUTE_BYTES:
                 self.routes.clear()
+                self.route_bytes = 0
+            self.route_bytes += app1 - host0 + len(route.meta)
+            if self.wide_key:
+                self.route_bytes += id1 - app1 + sd1 - sd0
             self.routes[key] = route
         else:
             route = cython.cast(Route, found)

@@ -32,6 +32,8 @@ FACILITIES = (
     "local7",
 )  # fmt: skip
 _META = "__syslog_"
+_LONGEST_NAME = 255  # characters of a sender's name in the table of senders
+_REMEMBERED = 1024  # characters of labels; longer ones are looked at each time, for memory's sake
 
 
 class Relabelling(Protocol):
@@ -126,7 +128,7 @@ class Resolver:
 
     def _tally(self, host: str, source: str) -> Tally:
         """What counts this sender's messages by this input."""
-        key = (host, source)
+        key = (host[:_LONGEST_NAME], source)
         tally = self._tallies.get(key)
         if tally is None:
             if len(self._tallies) >= self._packer.max_routes:
@@ -139,6 +141,8 @@ class Resolver:
         key = tuple(labels.items())
         admitted = self._admitted.get(key)
         if admitted is None:
+            if sum(map(len, labels.values())) > _REMEMBERED:
+                return self._guard.admit(labels, self._packer.now_ns)
             if len(self._admitted) >= self._packer.max_routes:
                 self._admitted.clear()
             admitted = self._admitted[key] = self._guard.admit(labels, self._packer.now_ns)

@@ -279,3 +279,14 @@ def test_labels_made_of_whatever_a_sender_writes_never_overfill_a_batch(modules:
         assert len(entry.labels) == 14
         assert int(entry.metadata["labels_left_out"]) > 4900
         assert sum(len(name) + len(value) for name, value in entry.metadata.items()) < 100_000
+
+
+def test_headers_of_any_length_are_remembered_in_bounded_memory(modules: Modules) -> None:
+    packing = Packing(modules, max_message=70_000)
+    most = 0
+    for number in range(320):
+        packing.feed(octets(record(b"text", host=b"%d" % number + b"x" * 60_000)))
+        most = max(most, sum(map(len, packing.packer.routes)))
+    assert 8 * 2**20 < most < 20 * 2**20
+    assert all(len(tally.name) <= 255 for tally in packing.packer.resolver._tallies.values())
+    assert not packing.packer.resolver._admitted
