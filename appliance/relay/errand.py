@@ -16,7 +16,7 @@ from appliance.relay.dead_letter import DeadLetter, DeadLetters
 from appliance.relay.logproto import Entry
 from appliance.relay.loki_client import LokiClient
 from appliance.relay.pace import Backoff
-from appliance.relay.parcel import Cargo, Carriage, Parcel, Piece
+from appliance.relay.parcel import Cargo, Carriage, Parcel, Piece, RawCache
 from appliance.relay.sender_stats import SenderStats, add
 from appliance.relay.spool import Spool
 from appliance.relay.tenant import Tenant
@@ -42,6 +42,7 @@ class Shared:
     lock: threading.RLock = field(default_factory=threading.RLock)
     stats: SenderStats = field(default_factory=SenderStats)
     tenants: dict[str, Tenant] = field(default_factory=dict)
+    raw: RawCache = field(default_factory=RawCache)
     stored: int = 0
     """Pushes that Loki took."""
     refused_in_a_row: int = 0

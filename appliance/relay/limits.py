@@ -182,6 +182,20 @@ class StreamLimits:
         span = max(self.burst, length) / self.rate  # a single entry over the burst goes when the bucket is full
         return max(now, max(stream.full_at, now) + length / self.rate - span)
 
+    def clear(self, part: StreamPart, now: float, now_ns: int) -> bool:
+        """Whether a part that was queued may by now go together with others."""
+        stream = self._stream(part.labels)
+        return (
+            stream is not None
+            and stream.exists
+            and part.length <= self.largest_part
+            and part.oldest_ns >= stream.newest_ns - self.window_ns
+            and part.newest_ns - part.oldest_ns <= self.window_ns
+            and part.oldest_ns >= now_ns - int(self.limits.oldest * MARGIN * _SECOND)
+            and part.newest_ns <= now_ns + int(self.limits.ahead * MARGIN * _SECOND)
+            and max(stream.full_at, now) + part.length / self.rate <= now + self.burst / self.rate * _NEAR
+        )
+
     def too_far_behind(self, part: StreamPart) -> bool:
         """Whether Loki is sure to refuse entries of the part for their distance to the newest sent."""
         stream = self._stream(part.labels)

@@ -6,14 +6,19 @@ since their back-references are relative, so that even many small segments are j
 Source: snappy's format_description.txt.
 """
 
+import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import cramjam
 
 from appliance.relay.logproto import StreamPart, encode_json, halves, merge, scan, select
 from appliance.relay.spool import Segment
+
+_NEVER = 1 << 62
+"""Later than any time: of a parcel that carries nothing any more."""
+_KEPT_RAW = 8 * 2**20
 
 
 @dataclass(slots=True, eq=False)
@@ -119,11 +124,11 @@ class Parcel:
 
     @property
     def created_ms(self) -> int:
-        return min(piece.carriage.segment.created_ms for piece in self.pieces)
+        return min((piece.carriage.segment.created_ms for piece in self.pieces), default=_NEVER)
 
     @property
     def oldest_ns(self) -> int:
-        return min(piece.carriage.segment.oldest_ns for piece in self.pieces)
+        return min((piece.carriage.segment.oldest_ns for piece in self.pieces), default=_NEVER)
 
     @property
     def size(self) -> int:
@@ -159,6 +164,36 @@ class Parcel:
 
 def _subset(piece: Piece, parts: tuple[StreamPart, ...]) -> Piece:
     return Piece(piece.carriage, parts, whole=False, body=piece.body, mended=piece.mended, doubted_at=piece.doubted_at)
+
+
+class RawCache:
+    """The segments uncompressed last, for streams of one segment that go one after the other."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, bytes] = {}
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def get(self, sequence: int) -> bytes | None:
+        with self._lock:
+            raw = self._kept.pop(sequence, None)
+            if raw is not None:
+                self._kept[sequence] = raw  # used last
+            return raw
+
+    def put(self, sequence: int, raw: bytes) -> None:
+        with self._lock:
+            if sequence not in self._kept and len(raw) <= _KEPT_RAW:
+                self._kept[sequence] = raw
+                self._size += len(raw)
+            while self._size > _KEPT_RAW:
+                self._size -= len(self._kept.pop(next(iter(self._kept))))
+
+    def clear(self) -> None:
+        """Free the memory, when nothing waits."""
+        with self._lock:
+            self._kept.clear()
+            self._size = 0
 
 
 class Cargo:
@@ -256,6 +291,3 @@ def in_chunks(piece: Piece, raw: bytes, part: StreamPart, largest: int) -> Itera
             yield piece.altered(select(body, [one]), mended=False)
         else:
             pending[:0] = [(half, scan(half)[0]) for half in pair]
-
-
-Busy = Callable[[str], bool]

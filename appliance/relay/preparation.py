@@ -28,6 +28,9 @@ class Preparation(Errand):
             segment = piece.carriage.segment
             if piece.body is not None or segment.sequence in loaded:
                 continue
+            if self._parcel.held is not None and (raw := self._shared.raw.get(segment.sequence)) is not None:
+                piece.slice(raw)
+                continue
             try:
                 found = self._shared.spool.load(segment)
                 self._cargo.put(piece.carriage, found.compressed)
@@ -35,7 +38,9 @@ class Preparation(Errand):
                     piece.parts = found.parts if found.parts is not None else tuple(scan(self._cargo.raw(piece)))
                 if self._parcel.held is not None:
                     # Pieces of many segments may go together; only what goes is kept in memory.
-                    piece.slice(self._cargo.raw(piece))
+                    raw = self._cargo.raw(piece)
+                    self._shared.raw.put(segment.sequence, raw)
+                    piece.slice(raw)
                     self._cargo.forget(piece.carriage)
                 else:
                     loaded.add(segment.sequence)

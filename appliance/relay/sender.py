@@ -163,26 +163,33 @@ class Sender:
 
     def _work(self, number: int) -> None:
         while True:
-            with self._changed:
-                found, again = self._next()
-                while found is None:
-                    if self._stopping or number > self._shared.loki.connections:
-                        self._workers -= not self._stopping
-                        return
-                    self._changed.wait(min(max(again - self._shared.clock(), 0.0), _LONGEST_WAIT))
-                    found, again = self._next()
-                self._in_flight += 1
-                self._set_state()
-                self._changed.notify()  # there may be more for another thread
-            tenant, parcel = found
+            # A fault in what waits would stay: it ends the thread, and the watchdog the process.
+            found = self._wait_for_parcel(number)
+            if found is None:
+                return
             try:
-                Delivery(self._shared, tenant, parcel).run()
-            except Exception:  # a fault of ours must not end the thread, nor lose what it carried
+                Delivery(self._shared, *found).run()
+            except Exception:  # a fault with one push must not end the thread, nor lose what it carried
                 log.exception("a push could not be made")
             with self._changed:
-                self._in_flight -= 1
+                self._in_flight = sum(len(tenant.in_flight) for tenant in self._shared.tenants.values())
                 self._set_state()
                 self._changed.notify()
+
+    def _wait_for_parcel(self, number: int) -> tuple[Tenant, Parcel] | None:
+        """The next parcel, as soon as there is one; None when the thread is to end."""
+        with self._changed:
+            found, again = self._next()
+            while found is None:
+                if self._stopping or number > self._shared.loki.connections:
+                    self._workers -= not self._stopping
+                    return None
+                self._changed.wait(min(max(again - self._shared.clock(), 0.0), _LONGEST_WAIT))
+                found, again = self._next()
+            self._in_flight += 1
+            self._set_state()
+            self._changed.notify()  # there may be more for another thread
+            return found
 
     def _next(self) -> tuple[tuple[Tenant, Parcel] | None, float]:
         """A parcel of some tenant, or when to look again."""
@@ -207,6 +214,8 @@ class Sender:
         stats, tenants = self._shared.stats, self._shared.tenants.values()
         stats.in_flight = self._in_flight
         stats.held_streams = sum(len(tenant.held) for tenant in tenants)
+        if not stats.held_streams:
+            self._shared.raw.clear()
         stats.partial_segments = sum(len(tenant.partial) for tenant in tenants)
         state: State
         if any(tenant.hold_until and not tenant.empty for tenant in tenants):

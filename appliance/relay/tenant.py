@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from appliance.config.model import Loki
 from appliance.relay.limits import StreamLimits
+from appliance.relay.logproto import StreamPart
 from appliance.relay.pace import Backoff, Pace
 from appliance.relay.parcel import Carriage, HeldStream, Parcel, Piece
 from appliance.relay.spool import Segment
@@ -20,6 +21,8 @@ from appliance.relay.spool import Segment
 _COMBINED = 1_500_000
 """Uncompressed bytes up to which small segments share a push."""
 _COMBINED_SEGMENTS = 500
+_FEW = 16
+"""Waiting streams up to which pieces of several segments go together, stream by stream."""
 _PARTIAL_SEGMENTS = 64
 _PARTIAL_BYTES = 64 * 2**20
 """Segments, and their bytes, of which some streams wait for their pace, while more are started."""
@@ -51,6 +54,7 @@ class Tenant:
         self._partial_bytes = 0
         self._ready: list[tuple[float, int, HeldStream]] = []
         self._blocked: list[HeldStream] = []
+        self._joinable: dict[Carriage, dict[str, HeldStream]] = {}
         self._number = itertools.count()
         self._turn = 0
         self._oldest: tuple[float, int] = (-1.0, 0)
@@ -89,7 +93,7 @@ class Tenant:
             return None, ready_at
         parcel, again = self._retried(now)
         if parcel is None:
-            parcel, later = self._held(now)
+            parcel, later = self._held(now, int(now_ms * 1e6))
             again = min(again, later)
         if parcel is None:
             parcel = self._new(now, now_ms)
@@ -108,16 +112,19 @@ class Tenant:
         self.retry.remove(parcel)
         return parcel, now
 
-    def _held(self, now: float) -> tuple[Parcel | None, float]:
+    def _held(self, now: float, now_ns: int) -> tuple[Parcel | None, float]:
         while self._ready:
             ready_at, _, stream = self._ready[0]
             if ready_at > now:
-                return None, ready_at
+                return self._joined(now, now_ns), ready_at
             heapq.heappop(self._ready)
             if stream.in_flight or not stream.pieces or self.held.get(stream.labels) is not stream:
                 continue
             if self.busy(stream.labels):
                 self._blocked.append(stream)
+                continue
+            if self._may_join(stream, now, now_ns):
+                self._joinable.setdefault(stream.pieces[0].carriage, {})[stream.labels] = stream
                 continue
             pieces = self._coalesced(stream)
             needed = sum(piece.size for piece in pieces if not piece.charged)
@@ -127,15 +134,58 @@ class Tenant:
                 continue
             stream.in_flight = True
             return Parcel(self.name, pieces, held=stream, planned=True), now
-        return None, float("inf")
+        return self._joined(now, now_ns), float("inf")
+
+    def _may_join(self, stream: HeldStream, now: float, now_ns: int) -> bool:
+        """Whether the head of a stream's queue may go with other streams: it waits for nothing any more."""
+        piece = stream.pieces[0]
+        plain = piece.parts is not None and len(piece.parts) == 1 and piece.body is None
+        return plain and not piece.solo and self.limits.clear((piece.parts or ())[0], now, now_ns)
+
+    def _joined(self, now: float, now_ns: int) -> Parcel | None:
+        """The heads of all queues that hold streams of the same segment and may go, as one parcel."""
+        while self._joinable:
+            carriage = min(self._joinable, key=lambda carriage: carriage.segment.sequence)
+            candidates = list(self._joinable.pop(carriage).values())
+            parts: list[StreamPart] = []
+            size = 0
+            for stream in candidates:
+                if stream.in_flight or not stream.pieces or self.held.get(stream.labels) is not stream:
+                    continue
+                piece = stream.pieces[0]
+                joins = piece.carriage is carriage and size < self._combined()
+                if self.busy(stream.labels):
+                    self._blocked.append(stream)
+                    continue
+                if not joins or not self._may_join(stream, now, now_ns):
+                    self._schedule(stream, now)
+                    continue
+                part = (piece.parts or ())[0]
+                parts.append(part)
+                size += part.length
+                if not piece.charged:
+                    self.limits.charge(part, now, now_ns)
+                stream.pieces.popleft()
+                self._not_waiting(carriage)
+                if stream.pieces:
+                    self._blocked.append(stream)  # behind this very push
+                else:
+                    del self.held[stream.labels]
+            if parts:
+                carriage.pieces -= len(parts) - 1
+                parts.sort(key=lambda part: part.offset)
+                return Parcel(self.name, [Piece(carriage, tuple(parts), whole=False)], planned=True)
+        return None
 
     def _coalesced(self, stream: HeldStream) -> list[Piece]:
         largest = self.limits.largest_part
+        # Many streams take turns piece by piece, so that they come to the same segment at the same time.
+        most = _COMBINED_SEGMENTS if len(self.held) <= _FEW else 1
         pieces: list[Piece] = []
         size = 0
         for piece in stream.pieces:
             size += piece.size
-            if pieces and (piece.solo or pieces[0].solo or size > largest or len(pieces) >= _COMBINED_SEGMENTS):
+            if pieces and (piece.solo or pieces[0].solo or size > largest or len(pieces) >= most):
                 break
             pieces.append(piece)
         return pieces
