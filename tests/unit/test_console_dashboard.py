@@ -89,6 +89,19 @@ def test_errors_without_any_are_none_and_with_some_have_their_time(machine: Quie
     drive(Console(machine), script)
 
 
+@pytest.mark.parametrize("size", [(40, 12), (60, 20), (80, 25), (160, 50)], ids=str)
+def test_any_size_of_screen_shows_the_verdict_and_is_filled(machine: QuietMachine, size: tuple[int, int]) -> None:
+    async def script(pilot: P) -> None:
+        await until(pilot, "all is well")
+        lines = shown(pilot).splitlines()
+        assert len(lines) <= size[1] and all(len(line) <= size[0] for line in lines)
+        assert lines[-1].strip().startswith("S settings")
+        if size[1] >= 24:
+            assert lines[-3].strip() == "none", "no row is wasted"
+
+    drive(Console(machine), script, size)
+
+
 # ---- keys -----------------------------------------------------------------------------------
 
 

@@ -95,7 +95,10 @@ class Dashboard(Screen[None]):
             return
         self.facts, self.verdict = facts, judge(facts)
         came, left, spool = pieces.traffic(facts.relay)
-        self.app.state.samples.append(Sample(facts.now, came, left, spool))
+        samples = self.app.state.samples
+        if samples and samples[-1].when == facts.now:
+            samples.pop()
+        samples.append(Sample(facts.now, came, left, spool))
         self.draw()
 
     # ---- drawing ----------------------------------------------------------------------------
@@ -110,7 +113,8 @@ class Dashboard(Screen[None]):
         import time
 
         clock = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.facts.now))
-        width, height = self.size.width - 2, self.size.height - 4
+        # On a smaller screen the picture is cut, not wrapped.
+        width, height = max(74, self.size.width - 2), self.size.height - 4
         name = f"{self.facts.hostname}  {', '.join(self.facts.addresses) or 'no address'}"
         self.query_one(TitleBar).set(pieces.cut(name, width - len(clock) - 2), clock)
         self.query_one("#picture", Static).update(Content("\n").join(self._rows(width, height)))
