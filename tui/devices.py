@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _TITLES = {
     "vyos": "VyOS routers", "xcp-ng": "XCP-ng hosts", "truenas": "TrueNAS", "linux": "Linux machines",
-    "kubernetes": "Kubernetes",
+    "kubernetes": "Kubernetes", "authority": "Our authority",
 }  # fmt: skip
 _WORDS = {
     "listeners.udp": "syslog", "listeners.tcp": "syslog", "listeners.tls": "syslog over TLS",
@@ -89,6 +89,7 @@ class DeviceList(Screen[None]):
         addresses = list(machine.facts().addresses)
         at = forwarder(config, addresses)
         recipes = {name: as_text(make(at)) for name, make in RECIPES.items()}
+        recipes["authority"] = machine.authority()
         self.app.call_from_thread(self._made, summary(config, at.address), recipes)
 
     def _made(self, text: str, recipes: dict[str, str]) -> None:

@@ -64,6 +64,20 @@ class Machine:
         )
         return answer.out if answer.ok else f"the journal cannot be read: {answer.reason}"
 
+    def authority(self) -> str:
+        """Return the certificate of our own authority for senders to trust, with its fingerprint."""
+        from appliance.host.tls.judge import describe
+
+        try:
+            pem = (self.host.layout.tls / "ca.crt").read_bytes()
+        except OSError:
+            return "There is none yet: it is made when a listener speaks TLS (settings, Listeners)."
+        facts = describe(pem)
+        return (
+            f"Senders by TLS have to trust this authority. Good until {facts.not_after:%Y-%m-%d}; SHA-256\n"
+            f"{facts.fingerprint}\n\n{pem.decode()}\n`appliance tls export-ca` prints it, for instance over SSH."
+        )
+
     # ---- trying -----------------------------------------------------------------------------
 
     def test_network(self, config: Config) -> Iterator[Finding]:

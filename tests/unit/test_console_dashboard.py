@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from appliance.config.load import load
 from tests.harness.console import CONFIG, NOW, QuietMachine, configured, facts, relay_status, samples, waiting
 from tests.harness.pilot import drive, shown, until
 from tui.app import Console
@@ -119,6 +120,25 @@ def test_looking_and_testing_ask_for_no_password_even_when_locked(locked: QuietM
         await until(pilot, "the last line > ????")
 
     drive(Console(locked), script)
+
+
+def test_the_authority_for_senders_can_be_read_on_the_screen(machine: QuietMachine) -> None:
+    from appliance.host.tls.own import ensure_own
+    from appliance.host.tls.store import TlsStore
+
+    assert "none yet" in machine.authority()
+    ensure_own(TlsStore(machine.host.layout), load(machine.config_path), ["192.0.2.10"])
+
+    async def script(pilot: P) -> None:
+        await until(pilot, "all is well")
+        await pilot.press("d")
+        await until(pilot, "TCP port 514")
+        pilot.app.screen.query_one("#device-authority").focus()
+        await pilot.press("enter")
+        await until(pilot, "-----BEGIN CERTIFICATE-----")
+        assert "PRIVATE" not in machine.authority()
+
+    drive(Console(machine), script)
 
 
 @pytest.mark.parametrize("key", ["s", "r", "p", "x"])

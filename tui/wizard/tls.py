@@ -22,7 +22,7 @@ class TlsPage(Page):
     HELP: ClassVar[str] = """
 own        An authority and a certificate are made for this machine, and renewed in time.
            Senders have to trust that authority: `appliance tls export-ca` prints it, and
-           the dashboard shows it with the device instructions.
+           the dashboard shows it: D, Our authority.
 import     A certificate with its key and chain from your own authority, in one file: PEM
            or PKCS #12. It is checked now, and refused with the reason when it would not
            work: wrong key, expired, for another purpose, a gap in its chain.
