@@ -46,12 +46,12 @@ class Guard:
 
     def admit(self, labels: dict[str, str], now_ns: int) -> tuple[Target, dict[str, str]]:
         """The stream for these labels and the labels that it had to give up."""
-        kept = {name: self._bounded(value) for name, value in labels.items() if value}
+        kept = {name: value for name, value in labels.items() if value}
         moved: dict[str, str] = {}
         for name, value in list(kept.items()):
             if len(name) > self._max_name:  # all ASCII
                 moved[name] = kept.pop(name)
-            elif not self._value_admitted(name, value):
+            elif self._too_long(value) or not self._value_admitted(name, value):
                 moved[name] = kept.pop(name)
                 self.stats.values_overflowed[name] = self.stats.values_overflowed.get(name, 0) + 1
         expendable = self._expendable(kept)
@@ -79,10 +79,8 @@ class Guard:
         self.stats.active = len(self._targets)
         return target, moved
 
-    def _bounded(self, value: str) -> str:
-        """The value within Loki's length, whole characters only."""
-        encoded = value.encode(errors="replace")
-        return value if len(encoded) <= self._max_value else encoded[: self._max_value].decode(errors="ignore")
+    def _too_long(self, value: str) -> bool:
+        return len(value) > self._max_value or len(value.encode(errors="replace")) > self._max_value
 
     def _value_admitted(self, name: str, value: str) -> bool:
         known = self._values.get(name)

@@ -58,6 +58,7 @@ class Service:
         self._read_config = read_config
         self._started = False
         self._stop = asyncio.Event()
+        self._reloading = asyncio.Lock()
         self.spool = Spool(config.relay.spool)
         self.spool.claim()
         self.sources = Sources()
@@ -144,25 +145,31 @@ class Service:
 
     async def reload(self) -> None:
         """Take the configuration anew; a wrong one changes nothing. Connections stay open."""
-        self.notifier.reloading()
-        try:
-            config = self._read_config()
-            await self._open_doors(self.config.relay.listen, config.relay.listen)
-            self.spool.settings = config.relay.spool
-            self.intake.reload(config)
-            self.push.reload(config.relay)
-            self.sender.reload(config.loki, config.labels.guard.drop_order)
-            self.dead_letters.max_size = config.relay.spool.max_dead_letter
-            if config.relay.spool.path != self.config.relay.spool.path:
-                log.warning("another relay.spool.path is used from the next start on")
-            relay_log.set_level(config.relay.log_level)
-            self.config = self.parts.config = config
-            self.parts.reloads += 1
-            log.info("the configuration was read again")
-        except ApplianceError as error:
-            self.parts.reload_failures += 1
-            log.error("the new configuration was not taken", extra={"reason": error.message, "hint": error.hint})
-        self.notifier.ready("forwarding")
+        async with self._reloading:
+            self.notifier.reloading()
+            try:
+                await self._reload()
+            except ApplianceError as error:
+                self.parts.reload_failures += 1
+                reason = {"reason": error.message, "hint": error.hint}
+                log.error("the new configuration was not taken", extra=reason)
+            finally:
+                self.notifier.ready("forwarding")
+
+    async def _reload(self) -> None:
+        config = self._read_config()
+        await self._open_doors(self.config.relay.listen, config.relay.listen)
+        self.spool.settings = config.relay.spool
+        self.intake.reload(config)
+        self.push.reload(config.relay)
+        self.sender.reload(config.loki, config.labels.guard.drop_order)
+        self.dead_letters.max_size = config.relay.spool.max_dead_letter
+        if config.relay.spool.path != self.config.relay.spool.path:
+            log.warning("another relay.spool.path is used from the next start on")
+        relay_log.set_level(config.relay.log_level)
+        self.config = self.parts.config = config
+        self.parts.reloads += 1
+        log.info("the configuration was read again")
 
     async def stop(self) -> None:
         """Bring what is in memory to the disk, acknowledge it, and end within seconds."""

@@ -80,12 +80,14 @@ def test_idle_streams_make_room() -> None:
 
 
 def test_labels_are_within_lokis_limits_in_number_and_length() -> None:
-    many = {"job": "s", **{f"label{number}": "é" * 3000 for number in range(30)}}
-    target, moved = guard().admit(many, 0)
+    many = {"job": "s", **{f"label{number}": "é" * 1000 for number in range(30)}, "long": "é" * 1025}
+    one = guard()
+    target, moved = one.admit(many, 0)
     kept = parse_labels(target.labels)
     assert len(kept) == 14 and "job" in kept
     assert all(len(value.encode()) <= 2048 for value in kept.values())
-    assert len(moved) == 17
+    assert {**kept, **moved} == many
+    assert one.stats.values_overflowed == {"long": 1}
 
 
 def test_a_name_too_long_for_loki_becomes_metadata() -> None:
