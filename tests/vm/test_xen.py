@@ -3,7 +3,6 @@
 One start for all tests here, from the XVA: three to eight minutes, for Xen runs in an emulated processor.
 """
 
-import re
 import socket
 import time
 from collections.abc import Iterator
@@ -55,12 +54,13 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
         with running(host, guest, share) as xen:
             xen.wait("the guest is created", lambda: "guest is domain" in xen.read("dom0.log"), 180)
             created = time.monotonic()
-            xen.wait("the guest listens", lambda: "PROBE done=1" in xen.console, 900)
+            xen.wait("the guest listens", lambda: "data/test/done" in xen.xenstore, 900)
             print(
                 f"\ndom0 made in {built - began:.0f} s, guest created after {created - built:.0f} s, "
                 f"listening and at rest {time.monotonic() - created:.0f} s later"
             )
-            probe = dict(re.findall(r"PROBE (\w+)=([^\r\n]*)", xen.console))
+            told = {path: value for path, value in xen.xenstore.items() if path.startswith("data/test/")}
+            probe = {path.removeprefix("data/test/"): value for path, value in told.items()}
             yield Started(xen, probe, loki, port)
     finally:
         loki.close()

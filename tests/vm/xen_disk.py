@@ -1,7 +1,7 @@
 """Prepares the product's disk for a start under Xen: its kernel outside, configuration and probe inside.
 
 Works on a raw disk without mounting it (debugfs). Nothing of the product is changed but what any
-operator could add: /etc/appliance/appliance.yaml, and a unit that reports on the Xen console.
+operator could add: /etc/appliance/appliance.yaml, and a unit that reports through xenstore.
 """
 
 import re

@@ -24,7 +24,9 @@ HOST_SEEN_BY_GUEST = "10.0.2.2"
 QEMU = (
     # Dies with the test, however that ends.
     *("setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-reboot"),
-    *("-accel", "tcg,thread=multi,tb-size=1024"),
+    # Time by instructions: on a busy machine timers, and with them costly leaves of the guest, do not
+    # come more often for each step of progress, and no time-out inside strikes early.
+    *("-accel", "tcg,thread=single,tb-size=1024", "-icount", "shift=1,sleep=on"),
     *("-cpu", "EPYC,+svm,+npt,-smap,-monitor,-avx,-avx2,-fma,-f16c,-xsave,-xsaveopt,-xgetbv1,-rdtscp"),
     *("-smp", "1", "-m", "4096"),
 )
