@@ -52,7 +52,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     guest = replace(prepare(work / "disk.raw", config, work), ports={port: 514})
     try:
         with running(host, guest, share) as xen:
-            xen.wait("the guest is created", lambda: "guest is domain" in xen.read("dom0.log"), 180)
+            xen.wait("the guest is created", lambda: "guest is domain" in xen.read("dom0.log"), 400)
             created = time.monotonic()
             xen.wait("the guest listens", lambda: "data/test/done" in xen.xenstore, 900)
             print(
