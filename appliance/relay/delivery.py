@@ -66,7 +66,7 @@ class Delivery(Preparation, VerdictSettlement):
         stats = self._shared.stats
         stats.pushes += 1
         stats.encoded_bytes += self._body_size
-        if self._parcel.tries or self._parcel.refusals or any(piece.tries for piece in self._parcel.pieces):
+        if self._parcel.refusals or any(piece.tries or piece.failures for piece in self._parcel.pieces):
             stats.retries += 1
         add(stats.status_codes, answer.code)
         stats.request_seconds.setdefault(answer.code, Histogram()).observe(answer.seconds)

@@ -48,8 +48,10 @@ class Piece:
     """Counted in the stream's rate already."""
     solo: bool = False
     """In a push without other pieces."""
+    failures: int = 0
+    """Pushes that failed without a verdict."""
     tries: int = 0
-    """Failures of its own: while other pushes succeeded."""
+    """Those of them that were its own: while other pushes succeeded."""
     stored_seen: int = -1
     """How many pushes had succeeded when this last failed."""
     doubted_at: int = -1
@@ -116,7 +118,6 @@ class Parcel:
     """Overtakes the backlog."""
     new: set[str] = field(default_factory=set)
     """Streams that Loki may not have yet."""
-    tries: int = 0
     refusals: int = 0
     """Times that the tenant's rate stood in the way."""
     ready_at: float = 0.0

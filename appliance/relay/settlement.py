@@ -39,12 +39,12 @@ class Settlement(Errand):
             first = parcel.pieces[0]
             others_succeed = 0 <= first.stored_seen < shared.stored
             first.stored_seen = shared.stored
-            parcel.tries += 1
+            first.failures += 1
             first.tries += others_succeed
             shared.backoff.failed(shared.clock(), judgement.retry_after)
             if answer.failure is not None or not others_succeed or first.tries < _SPLIT_AFTER:
                 # Every other time another parcel is tried, lest one that cannot be sent stand before all.
-                delay = shared.backoff.until - shared.clock() + (0.2 if parcel.tries % 2 == 0 else 0.0)
+                delay = shared.backoff.until - shared.clock() + (0.2 if first.failures % 2 == 0 else 0.0)
                 if others_succeed:
                     delay = min(shared.loki.backoff.min * 2.0**first.tries, shared.loki.backoff.max)
                 self._put_back(delay)

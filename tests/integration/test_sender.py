@@ -518,17 +518,7 @@ def test_a_segment_that_cannot_be_read_does_not_stop_the_others(bench: MakeBench
 
 def test_an_entry_refused_for_no_known_reason_becomes_a_dead_letter_and_only_that(bench: MakeBench) -> None:
     b = bench()
-    handle = b.loki.double.handle
-
-    def refuse(request: Any) -> Any:
-        from tests.loki_double import proto
-        from tests.loki_double.front import Response
-
-        if b"poison" in proto.uncompress(request.body):
-            return Response(400, b"the cat is on the keyboard\n")
-        return handle(request)
-
-    b.loki.double.handle = refuse  # type: ignore[method-assign]
+    answering(b, b"poison", 400, b"the cat is on the keyboard\n")
     b.put(*[(stream(f"h{host}"), lines("good", 50)) for host in range(4)])
     b.put(
         (stream("h1"), [*lines("good", 20), Entry(time.time_ns(), b"poison"), *lines("more", 20)]),
@@ -541,3 +531,49 @@ def test_an_entry_refused_for_no_known_reason_becomes_a_dead_letter_and_only_tha
     assert b.loki.duplicates() == 0
     assert len(b.dead_lines()) == 1 and "poison" in b.dead_lines()[0] and "keyboard" in b.dead_lines()[0]
     assert sender.stats.dead_lettered == {"refused": 1}
+
+
+def test_a_push_that_alone_fails_again_and_again_does_not_stand_before_all_others(
+    bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.relay.settlement._SPLIT_AFTER", 2)
+    monkeypatch.setattr("appliance.relay.settlement._GIVE_UP_AFTER", 3)
+    b = bench(connections=1)
+    answering(b, b"poison", 500, b"internal error\n")
+    b.put((stream("a"), [*lines("good", 4), Entry(time.time_ns(), b"poison")]), (stream("b"), lines("good", 4)))
+    b.start()
+    for number in range(200):
+        b.put((stream("c"), lines(f"{number}", 1)))
+        if eventually(lambda: len(b.dead_lines()) == 1, 0.1):
+            break
+    assert b.drained(20)
+    assert b.loki.count() == 8 + number + 1
+    assert b.loki.duplicates() == 0
+    assert "poison" in b.dead_lines()[0]
+
+
+def answering(b: Bench, word: bytes, status: int, body: bytes, tenant: str = "") -> None:
+    """Loki answers so to each push with the word in it, or of the tenant."""
+    from tests.loki_double import proto
+    from tests.loki_double.front import Request, Response
+
+    handle = b.loki.double.handle
+
+    def refuse(request: Request) -> Response:
+        named = bool(tenant) and request.headers.get("x-scope-orgid") == tenant
+        return Response(status, body) if named or word in proto.uncompress(request.body) else handle(request)
+
+    b.loki.double.handle = refuse  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("status", [401, 429])
+def test_a_tenant_that_is_refused_or_slowed_does_not_hold_up_the_others(bench: MakeBench, status: int) -> None:
+    b = bench()
+    answering(b, b"\0never\0", status, b"no", tenant="bad")
+    b.put((stream("x"), lines("bad", 10)), tenant="bad")
+    for number in range(20):
+        b.put((stream("x"), lines(f"good {number}", 10)), tenant="good")
+    sender = b.start()
+    assert eventually(lambda: b.loki.count() == 200, 5)
+    assert eventually(lambda: len(b.spool) == 1)
+    assert sender.stats.state in ("held", "waiting")
