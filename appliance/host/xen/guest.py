@@ -6,7 +6,7 @@ writes the keys that xapi reads (xapi_guest_agent.ml) into the VM's own part of 
 at start and after a resume or migration, the addresses at once when they change, memory every minute.
 
 One file with nothing but Python's own library, because the image runs it by Debian's python3, which
-cloud-init needs anyway: 6 MiB of its own, where the packed `appliance` takes over 20 (and a timer would
+cloud-init needs anyway: 9 MiB in the VM, where the packed `appliance` takes over 20 (and a timer would
 put two lines into the journal every minute). For the same reason it speaks to xenstore and to the
 kernel's netlink itself, without a process for each write, and uses tuples and open() where elsewhere
 stand dataclasses and pathlib, which cost 2 MiB more. Above `Xenstore` all is pure.
