@@ -75,7 +75,7 @@ def test_a_restarted_rsyslogd_loses_nothing_that_it_acknowledged(
     load = RelpLoad(relp, rate=4000, window=500)
     for _ in range(3):
         time.sleep(1)
-        rsyslogd.terminate(20)
+        rsyslogd.terminate(30)
         rsyslogd.up(tcp, relp)
     tally = arrives(loki, load.finish(), 60)
     assert tally.lost == 0
