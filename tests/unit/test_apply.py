@@ -96,6 +96,18 @@ def test_only_what_changed_is_restarted_and_the_relay_comes_before_rsyslog(host:
     assert both.index("relay") < both.index("rsyslog") and both.index("firewall") < both.index("rsyslog")
 
 
+def test_the_relay_reloads_but_restarts_for_other_listeners_or_another_spool(host: Host) -> None:
+    apply(plan(FIRST, host), host)
+
+    def command(text: str) -> tuple[str, ...]:
+        (action,) = (action for action in plan(FIRST + text, host).actions if action.name == "relay")
+        return action.commands[0]
+
+    assert command("labels: {static: {job: other}}\n")[1] == "reload-or-restart"
+    assert command("relay: {listen: {push: '0.0.0.0:3500'}}\n")[1] == "restart"
+    assert command("relay: {spool: {path: /var/lib/appliance/other}}\n")[1] == "restart"
+
+
 def test_all_problems_are_told_at_once_and_nothing_changes(host: Host) -> None:
     before = snapshot(host)
     wrong = (

@@ -113,13 +113,17 @@ def _administrator(changed: dict[str, Change]) -> Action | None:
 
 
 def _relay(changed: dict[str, Change], restart: tuple[str, ...]) -> Action | None:
-    """The relay takes everything anew while connections stay open, but for the place of its spool."""
+    """The relay takes nearly everything anew while connections stay open.
+
+    For another place of its spool it has to restart, and for other listeners: a port that is taken
+    makes a restart fail, which is seen, while a reload goes on with the old ones.
+    """
     change = changed.get(RELAY_CONFIG)
     if change is None:
         return None
     if isinstance(change.old, File) and isinstance(change.new, File) and restart[1] == "restart":
-        place = re.compile(rb"^  spool:\n    path: (.*)$", re.MULTILINE)
-        if place.findall(change.old.content) == place.findall(change.new.content):
+        kept = re.compile(rb"^  spool:\n    path: .*\n|^  listen:\n(?:    .*\n)+", re.MULTILINE)
+        if kept.findall(change.old.content) == kept.findall(change.new.content):
             return Action("relay", "Reloading the relay", (("systemctl", "reload-or-restart", RELAY_UNIT),))
     return Action("relay", "Restarting the relay", (restart,))
 
