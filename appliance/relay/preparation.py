@@ -26,6 +26,9 @@ class Preparation(Errand):
         loaded: set[int] = set()
         for piece in list(self._parcel.pieces):
             segment = piece.carriage.segment
+            if not self._shared.spool.holds(segment):  # given up meanwhile, and counted as such
+                self._leave_out(piece)
+                continue
             if piece.body is not None or segment.sequence in loaded:
                 continue
             if self._parcel.held is not None and (raw := self._shared.raw.get(segment.sequence)) is not None:
@@ -46,10 +49,14 @@ class Preparation(Errand):
                     loaded.add(segment.sequence)
             except (SegmentUnreadable, MalformedPush, cramjam.DecompressionError) as error:
                 self._shared.spool.set_aside(segment, str(error))
-                with self._shared.lock:
-                    if self._parcel.held is not None:
-                        self._tenant.take_out(Parcel(self._tenant.name, [piece], held=self._parcel.held))
-                    self._parcel.pieces.remove(piece)
+                self._leave_out(piece)
+
+    def _leave_out(self, piece: Piece) -> None:
+        """The segment of this piece is no more."""
+        with self._shared.lock:
+            if self._parcel.held is not None:
+                self._tenant.take_out(Parcel(self._tenant.name, [piece], held=self._parcel.held))
+            self._parcel.pieces.remove(piece)
 
     def _plan(self) -> None:
         """Keep in the parcel what may go as it is; the rest queues by stream."""

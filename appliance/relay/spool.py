@@ -206,6 +206,10 @@ class Spool:
     def __len__(self) -> int:
         return len(self._segments)
 
+    def holds(self, segment: Segment) -> bool:
+        """Whether the segment is still there: neither taken by Loki, nor given up, nor set aside."""
+        return segment.sequence in self._segments
+
     def wait_for_new(self, after_sequence: int, timeout: float) -> bool:
         """Wait at most `timeout` seconds for a segment newer than `after_sequence`."""
         with self._arrived:

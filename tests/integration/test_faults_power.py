@@ -26,7 +26,7 @@ def test_power_cuts_lose_nothing_that_was_acknowledged(
     load = RelpLoad(relay.relp, rate=3000, window=WINDOW)
     cuts, survived = 4, 0
     for _ in range(cuts):
-        time.sleep(random.uniform(0.6, 1.2))
+        time.sleep(random.uniform(1.3, 2.2))
         relay.kill()
         survived += power.cut(spool, platter)
         relay.up()

@@ -80,7 +80,9 @@ def rig(tmp_path_factory: pytest.TempPathFactory, disk: Path) -> Iterator[Rig]:
 class TestBios:
     """Start 1: BIOS, configured by a NoCloud seed; nobody at the console."""
 
-    def test_listens_without_anyone_at_the_console(self, rig: Rig, record_property: Callable[[str, object], None]) -> None:
+    def test_listens_without_anyone_at_the_console(
+        self, rig: Rig, record_property: Callable[[str, object], None]
+    ) -> None:
         # First by the shell: knocking at the port all the while would slow the start down.
         rig.machine.wait_for_shell(PATIENCE)
         seconds = rig.machine.wait_for("systemctl is-active appliance-relay rsyslog", PATIENCE)

@@ -108,7 +108,9 @@ def test_no_caches_and_no_traces_of_the_build(root: Path, entries: list[tuple[st
 
 def test_xen_and_virtio_drivers_are_in_the_initramfs(root: Path) -> None:
     for initrd in root.glob("boot/initrd.img-*"):
-        listed = subprocess.run(["chroot", str(root), "lsinitramfs", f"/boot/{initrd.name}"], capture_output=True, text=True, check=True).stdout
+        listed = subprocess.run(
+            ["chroot", str(root), "lsinitramfs", f"/boot/{initrd.name}"], capture_output=True, text=True, check=True
+        ).stdout
         for module in ("xen-blkfront", "xen-netfront", "virtio_blk", "virtio_net", "virtio_scsi"):
             assert f"/{module}.ko" in listed, module
 
