@@ -97,7 +97,7 @@ class SpoolWriter:
 
     def _write(self, pending: list[tuple[ClosedBatch, NewSegment]]) -> list[tuple[ClosedBatch, NewSegment]]:
         """Write what fits, tell everybody concerned, and return what has to wait."""
-        before = self._spool.written
+        before = self._spool.stats.written
         full: SpoolFull | None = None
         durable = 0
         try:
@@ -105,7 +105,7 @@ class SpoolWriter:
             durable = len(pending)
         except SpoolFull as error:
             full = error
-            durable = self._spool.written - before
+            durable = self._spool.stats.written - before
             log.error(error.message, extra={"key": "spool full", "hint": error.hint})
         except OSError as error:
             full = SpoolFull(f"the spool cannot be synced: {error.strerror}", hint="look at the disk")

@@ -294,7 +294,7 @@ class Spool:
         """Write batches durably, in order, as one commit: all files, then the directory once.
 
         Raises SpoolFull, with nothing written of the batch that does not fit and of those after it;
-        those before it are durable. The caller keeps what was not written: see `written`.
+        those before it are durable. The caller keeps what was not written: see `stats.written`.
         `at_the_end` writes the little that is in memory when the relay stops over the bounds, which
         hold again at the next start: a sender without acknowledgement would lose it.
         """
@@ -394,11 +394,6 @@ class Spool:
         limit = (self._now() - self.settings.max_age) * 1000
         while (oldest := self.head(1)) and oldest[0].created_ms < limit:
             self.remove(oldest[0], dropped="spool_age")
-
-    @property
-    def written(self) -> int:
-        """Segments written since start: after a SpoolFull it tells how far `append` came."""
-        return self.stats.written
 
     def close(self) -> None:
         os.close(self._directory)

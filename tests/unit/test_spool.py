@@ -180,7 +180,7 @@ def test_when_full_blocks_nothing_is_lost_and_it_says_so(tmp_path: Path) -> None
     batches = [batch(str(number), pad=900) for number in range(5)]
     with pytest.raises(SpoolFull) as full:
         one.append(batches)
-    assert one.written == 3
+    assert one.stats.written == 3
     assert contents(one) == [each.compressed for each in batches[:3]]
     assert one.stats.full and one.stats.blocked_since and "3000" in full.value.message
     one.remove(one.segments()[0])
