@@ -23,7 +23,7 @@ _WORDS = {"green": "ok", "amber": "warn", "red": "FAIL"}
 
 
 def command(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, as docs/status-json.md describes it.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; its names are stable.")] = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it again and again, until Ctrl-C.")] = False,
     interval: Annotated[float, typer.Option("--interval", help="Seconds between two looks.", min=0.5)] = 2.0,
     root: Annotated[Path, typer.Option("--root", hidden=True)] = Path("/"),

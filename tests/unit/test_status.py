@@ -300,7 +300,7 @@ def test_json_has_the_promised_names(tmp_path: Path, relay_port: int) -> None:
     machine(tmp_path, relay_port)
     plain = json.loads(status(tmp_path, "--json").stdout)
     assert plain["format"] == 1
-    documented = (Path(__file__).parents[2] / "docs/status-json.md").read_text()
+    documented = (Path(__file__).parents[2] / "appliance/host/status/status-json.md").read_text()
     for key in plain:
         assert f"`{key}`" in documented, key
     assert set(plain["parts"][0]) == {"name", "state", "summary", "cause", "remedy"}

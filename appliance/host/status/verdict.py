@@ -2,7 +2,7 @@
 
 Order matters twice: parts that are ill come first, and among them causes before what follows from
 them (a full disk before the queue that cannot be written). `appliance status --json` prints exactly
-this; docs/status-json.md promises its names.
+this; appliance/host/status/status-json.md promises its names.
 """
 
 from collections.abc import Iterator
