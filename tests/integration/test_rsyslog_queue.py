@@ -11,11 +11,10 @@ import time
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from appliance.config.units import Size
 from appliance.host.rsyslog.render import BATCH
-import pytest
-
 from tests.conftest import StartRelay
 from tests.harness.net import free_port, wait_until
 from tests.harness.processes import Process
