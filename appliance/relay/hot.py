@@ -28,7 +28,6 @@ _META_PAIRS = 110  # Loki refuses an entry with more than 128
 ROUTE_META_ROOM = 32768
 """Bytes of metadata that a route may give all its entries."""
 _ROUTE_BYTES = 16 * 2**20  # of headers and metadata remembered with routes, before all are forgotten
-_NANO = 1_000_000_000
 
 INPUTS = ("relp", "syslog_tcp", "udp", "tcp", "tls", "relp_in", "relp_tls", "journal")
 """Names of the counters in `Packer.messages` and `Packer.bytes`. `relp` is a record without our own
