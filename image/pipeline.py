@@ -54,10 +54,27 @@ def build(options: BuildOptions) -> Path:
             size = raw.stat()
             steps.note(f"disk: {size.st_blocks * 512 / 2**20:.0f} MiB of {size.st_size / 2**30:.0f} GiB used")
             steps.note(f"built in {steps.total_seconds():.0f} s")
+            steps.note(what_next(options, version))
             return raw
         finally:
             leftovers.clean(temporary)
             steps.close()
+
+
+def what_next(options: BuildOptions, version: str) -> str:
+    """What an administrator does with what was built."""
+    xva = options.output / f"forwarder-{version}.xva"
+    files = f"{xva}, forwarder-{version}.qcow2"
+    files += "" if options.binary else ", appliance (the command)"
+    return f"""
+Built: {files}; checksums in SHA256SUMS.
+
+What to do next:
+  try it on this machine          ./build.sh run
+  import it with xe               copy {xva.name} to a host of the pool, and there:
+                                  xe vm-import filename={xva.name} && xe vm-start vm={options.choices.machine.name}
+  import it with Xen Orchestra    Import > VM, drop {xva.name}
+Then open the machine's console: it asks for what it needs. README.md tells more."""
 
 
 def check_machine() -> None:

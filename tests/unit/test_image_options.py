@@ -7,6 +7,7 @@ import pytest
 from appliance.errors import UsageError
 from image.mirror import DEFAULT, Mirrors, Source, own_mirrors, parse_deb822, parse_one_line, read_sources
 from image.options import SMALLEST_DISK, judge, parse_build_options, parser
+from image.pipeline import what_next
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJm4hVHV5vYV0FgEXRSu0Xo0KkFp7lA2v7m5m0lI0R5v someone@example.org"
 
@@ -114,3 +115,11 @@ def test_the_build_machines_own_mirrors_are_the_default(tmp_path: Path) -> None:
 
 def test_a_machine_of_another_release_says_nothing_of_ours() -> None:
     assert own_mirrors([Source("http://x.example/ubuntu", "noble", ("main",))], "bookworm") == DEFAULT
+
+
+def test_the_build_ends_with_what_to_do_next_naming_the_files_it_made(tmp_path: Path) -> None:
+    said = what_next(parse_build_options(["--output", str(tmp_path)]), "1.2.3")
+    assert f"{tmp_path}/forwarder-1.2.3.xva" in said
+    assert "./build.sh run" in said
+    assert "xe vm-import filename=forwarder-1.2.3.xva && xe vm-start vm=forwarder" in said
+    assert "Xen Orchestra" in said and "README.md" in said
