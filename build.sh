@@ -14,7 +14,7 @@ PACKAGES_IMAGE=(
     debootstrap sudo qemu-utils dosfstools mtools e2fsprogs gdisk fdisk parted kpartx grub-common grub-efi-amd64-bin
     binutils file git gpgv xz-utils zstd util-linux mount
 )
-PACKAGES_VM=(qemu-system-x86 ovmf mmdebstrap)
+PACKAGES_VM=(qemu-system-x86 ovmf mmdebstrap socat)
 
 LOGS=build/log
 PYTHON=.venv/bin/python

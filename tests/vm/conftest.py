@@ -1,31 +1,13 @@
-"""The disk under test: taken out of the built XVA again, once for all tests."""
+"""Fixtures of the tests that start the built image."""
 
-import fcntl
 from pathlib import Path
 
 import pytest
 
-import appliance
-from image.xva_extract import extract
-
-ROOT = Path(__file__).parents[2]
-XVA = ROOT / "dist" / f"forwarder-{appliance.__version__}.xva"
+from tests.vm.built import built_disk
 
 
 @pytest.fixture(scope="session")
 def disk() -> Path:
-    """A raw disk, read only: tests start from an overlay on top of it."""
-    if not XVA.exists():
-        pytest.fail(f"{XVA} is not there: run ./build.sh first")
-    place = ROOT / "build" / "vm"
-    place.mkdir(parents=True, exist_ok=True)
-    information = XVA.stat()
-    name = f"disk-{information.st_ino}-{information.st_mtime_ns}-{information.st_size}.raw"
-    with (place / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (place / name).exists():
-            for old in [*place.glob("disk-*"), *place.glob("new.raw")]:
-                old.unlink()
-            assert extract(XVA, place / "new.raw").accepted
-            (place / "new.raw").rename(place / name)
-    return place / name
+    """The built disk, raw, not to be written: tests start from an overlay on top of it."""
+    return built_disk()

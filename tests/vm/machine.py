@@ -20,8 +20,9 @@ from typing import Any
 
 import yaml
 
+from image.accelerator import accelerator
 from tests.harness.net import free_port
-from tests.vm.accelerator import accelerator
+from tests.vm.built import built_disk
 
 LOKI_SEEN_BY_GUEST = "http://10.0.2.100:3100"
 _OVMF = Path("/usr/share/OVMF/OVMF_CODE.fd")
@@ -88,8 +89,9 @@ class Machine:
         network += [f"hostfwd=udp:127.0.0.1:{here}-:{there}" for there, here in self.udp.items()]
         if loki_port:
             network.append(f"guestfwd=tcp:10.0.2.100:3100-cmd:socat - TCP:127.0.0.1:{loki_port}")
-        command = ["qemu-system-x86_64", *accelerator(), "-smp", "2", "-m", str(memory), "-nodefaults", "-vga", "std",
-                   "-display", "none", "-no-reboot",
+        # Dies with the test, however that ends.
+        command = ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", *accelerator(built_disk()),
+                   "-smp", "2", "-m", str(memory), "-nodefaults", "-vga", "std", "-display", "none", "-no-reboot",
                    "-drive", f"file={disk},format=qcow2,if=virtio,cache=writeback",
                    "-netdev", ",".join(network), "-device", "virtio-net-pci,netdev=net,romfile=",
                    "-object", "rng-random,filename=/dev/urandom,id=rng", "-device", "virtio-rng-pci,rng=rng",
