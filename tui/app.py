@@ -11,6 +11,7 @@ from tui.glyphs import ConsoleFont
 from tui.machine import Machine
 from tui.pages import BY_NAME, PAGES
 from tui.state import State
+from tui.terminal import ConsoleDriver
 from tui.widgets.bars import PlainScrollBar
 from tui.widgets.dialog import AskPassword
 from tui.wizard.apply import ApplyPage
@@ -33,7 +34,7 @@ class Console(App[int]):
     ]
 
     def __init__(self, machine: Machine, *, wizard: bool = False, state: State | None = None) -> None:
-        super().__init__(ansi_color=True)
+        super().__init__(ansi_color=True, driver_class=ConsoleDriver)
         self.theme = "ansi-dark"
         # What a console font lacks would be a small square.
         self._filters.append(ConsoleFont())

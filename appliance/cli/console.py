@@ -16,7 +16,7 @@ def command(
 ) -> int:
     """Show how the forwarder is, and lead to everything else; before it is set up, the wizard."""
     # The frozen program needs a while on a slow machine: nobody should look at a black screen.
-    sys.stdout.write("Starting the console ...\n")
+    sys.stdout.write("  Starting the console ... (a few seconds; on a slow machine a minute)\n")
     sys.stdout.flush()
     from tui.machine import Machine
     from tui.run import console

@@ -51,6 +51,19 @@ def test_something_is_said_before_the_interface_is_there(tmp_path: Path) -> None
         terminal.close()
 
 
+def test_the_picture_goes_to_standard_output_for_standard_error_is_the_journal(tmp_path: Path) -> None:
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"}
+    journal = tmp_path / "journal"
+    command = f"exec {PYTHON} -W ignore -m tests.harness.console wizard 2>{journal}"
+    terminal = Terminal(["sh", "-c", command], env=env)
+    try:
+        terminal.wait_for("1 of 10  Welcome", 40)
+    finally:
+        terminal.close()
+    assert journal.read_text() == ""
+    assert "\x1b[?2026$p" not in terminal.raw and "\x1b[>25u" not in terminal.raw, "a console is asked nothing"
+
+
 CONSOLE = ROOT / "image/elements/forwarder/files/usr/lib/appliance/console"
 
 
