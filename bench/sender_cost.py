@@ -17,7 +17,7 @@ from pathlib import Path
 from appliance.config import model
 from appliance.config.units import Rate, Size
 from appliance.relay.dead_letter import DeadLetters
-from appliance.relay.logproto import Entry, encode_stream, scan
+from appliance.relay.logproto import Entry, encode_stream, scan_streams
 from appliance.relay.parcel import compress
 from appliance.relay.sender import Sender
 from appliance.relay.spool import NewSegment, Spool
@@ -67,7 +67,7 @@ def segment(number: int, streams: int, messages: int, size: int) -> NewSegment:
         for index, count in enumerate(per_stream)
         if count
     )
-    return NewSegment(compress(body), tuple(scan(body)), messages, len(body), now, now + 10**6, "")
+    return NewSegment(compress(body), scan_streams(body), messages, len(body), now, now + 10**6, "")
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import cramjam
 
+from appliance.relay.hot import BatchStreams
 from appliance.relay.spool import NewSegment, Spool, SpoolFull
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ class ClosedBatch(NamedTuple):
     """A batch ready to be written; `done` is told in the loop's thread what became of it."""
 
     body: bytes | bytearray
+    streams: BatchStreams | None
     entries: int
     oldest_ns: int
     newest_ns: int
@@ -127,4 +129,6 @@ class SpoolWriter:
 
 def _compress(batch: ClosedBatch) -> NewSegment:
     compressed = bytes(cramjam.snappy.compress_raw(batch.body))
-    return NewSegment(compressed, None, batch.entries, len(batch.body), batch.oldest_ns, batch.newest_ns, batch.tenant)
+    return NewSegment(
+        compressed, batch.streams, batch.entries, len(batch.body), batch.oldest_ns, batch.newest_ns, batch.tenant
+    )

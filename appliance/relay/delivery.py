@@ -110,7 +110,7 @@ class Delivery(Preparation, VerdictSettlement):
             if parcel.held is not None:
                 tenant.take_out(parcel)
                 for piece in parcel.pieces:
-                    for part in piece.parts or ():
+                    for part in piece.parts:
                         tenant.limits.confirm(part)
             self._confirm_new()
             for piece in parcel.pieces:

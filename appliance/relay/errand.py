@@ -79,9 +79,11 @@ class Errand:
     def _confirm_new(self) -> None:
         """Loki answered for the last stream; if that was new, it had room for all new ones before it."""
         parcel = self._parcel
+        if not parcel.new:
+            return
         final = parcel.pieces[-1].parts
-        if parcel.new and final and final[-1].labels in parcel.new:
-            self._tenant.limits.confirm_streams(part.labels for piece in parcel.pieces for part in piece.parts or ())
+        if final and final[-1].labels in parcel.new:
+            self._tenant.limits.confirm_streams(labels for piece in parcel.pieces for labels in piece.labels())
 
     def _taken(self, carriage: Carriage) -> None:
         carriage.pieces -= 1

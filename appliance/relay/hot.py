@@ -13,6 +13,7 @@ the compiled module `p` is a pointer into the buffer, uncompiled it is the buffe
 """
 
 from array import array
+from collections.abc import Iterable
 from typing import Any
 
 import cython
@@ -21,10 +22,9 @@ if cython.compiled:
     from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize  # type: ignore[import-not-found]
     from cython.cimports.libc.string import memchr, memcmp, memcpy  # type: ignore[import-not-found]
 
-MAX_ENTRIES = 65536
-"""Entries of one batch at most."""
-_META_ROOM = 60000  # bytes of structured metadata kept of one entry; Loki refuses an entry with more than 64 KB
-_META_PAIRS = 110  # Loki refuses an entry with more than 128
+_MAX_ENTRIES = cython.declare(cython.int, 65536)  # of one batch
+_META_ROOM = cython.declare(cython.int, 60000)  # bytes of metadata kept of an entry; Loki refuses more than 64 KB
+_META_PAIRS = cython.declare(cython.int, 110)  # Loki refuses an entry with more than 128
 ROUTE_META_ROOM = 32768
 """Bytes of metadata that a route may give all its entries."""
 _ROUTE_BYTES = 16 * 2**20  # of headers and metadata remembered with routes, before all are forgotten
@@ -52,8 +52,13 @@ class Target:
     labels = cython.declare(str, visibility="public")
     field = cython.declare(bytes, visibility="public")
     last_used = cython.declare(cython.longlong, visibility="public")
+    # What of it is in the batch being filled, if that has this epoch.
     epoch: cython.longlong
     slot: cython.int
+    entries: cython.int
+    size: cython.longlong
+    oldest: cython.longlong
+    newest: cython.longlong
     last_ns: cython.longlong
     bump: cython.int
 
@@ -64,6 +69,10 @@ class Target:
         self.last_used = 0
         self.epoch = -1
         self.slot = 0
+        self.entries = 0
+        self.size = 0
+        self.oldest = 0
+        self.newest = 0
         self.last_ns = -1
         self.bump = 0
 
@@ -135,6 +144,171 @@ class Conn:
             self.txn_count = 0
         self.ranges = []
         return ranges
+
+
+@cython.cclass
+class BatchStreams:
+    """The streams of a push in the order in which they lie in it, without an object for each."""
+
+    labels = cython.declare(list, visibility="public")
+    entries = cython.declare(cython.longlong, visibility="public")
+    oldest_ns = cython.declare(cython.longlong, visibility="public")
+    newest_ns = cython.declare(cython.longlong, visibility="public")
+    offset: cython.int[::1]
+    size: cython.int[::1]
+    count: cython.int[::1]
+    oldest: cython.longlong[::1]
+    newest: cython.longlong[::1]
+
+    def __init__(self, number: int) -> None:
+        self.labels = []
+        self.entries = 0
+        self.oldest_ns = 0
+        self.newest_ns = 0
+        number = max(number, 1)
+        self.offset = array("i", bytes(4 * number))
+        self.size = array("i", bytes(4 * number))
+        self.count = array("i", bytes(4 * number))
+        self.oldest = array("q", bytes(8 * number))
+        self.newest = array("q", bytes(8 * number))
+
+    @cython.cfunc
+    def _add(
+        self,
+        labels: str,
+        offset: cython.int,
+        size: cython.int,
+        entries: cython.int,
+        oldest: cython.longlong,
+        newest: cython.longlong,
+    ) -> cython.int:
+        k: cython.Py_ssize_t = len(self.labels)
+        self.labels.append(labels)
+        self.offset[k] = offset
+        self.size[k] = size
+        self.count[k] = entries
+        self.oldest[k] = oldest
+        self.newest[k] = newest
+        self.entries += entries
+        if k == 0 or oldest < self.oldest_ns:
+            self.oldest_ns = oldest
+        if k == 0 or newest > self.newest_ns:
+            self.newest_ns = newest
+        return 0
+
+    def parts(self) -> list[tuple[str, int, int, int, int, int]]:
+        """Each stream as (labels, offset, length, entries, oldest ns, newest ns), as `scan_push` finds it."""
+        result: list = []
+        k: cython.Py_ssize_t
+        for k in range(len(self.labels)):
+            result.append((self.labels[k], self.offset[k], self.size[k], self.count[k], self.oldest[k], self.newest[k]))
+        return result
+
+
+def batch_streams(parts: Iterable[tuple[str, int, int, int, int, int]]) -> BatchStreams:
+    """The streams that `scan_push` found."""
+    parts = list(parts)
+    streams: BatchStreams = BatchStreams(len(parts))
+    for labels, offset, length, entries, oldest, newest in parts:
+        streams._add(labels, offset, length, entries, oldest, newest)
+    return streams
+
+
+@cython.cclass
+class StreamState:
+    """What Loki was sent of one stream; what follows from it is in `limits.py`."""
+
+    full_at = cython.declare(cython.double, visibility="public")
+    sent_ns = cython.declare(cython.longlong, visibility="public")
+    newest_ns = cython.declare(cython.longlong, visibility="public")
+    exists = cython.declare(cython.bint, visibility="public")
+    generation = cython.declare(cython.longlong, visibility="public")
+    marked: cython.bint
+
+    def __init__(self, full_at: float, sent_ns: int, newest_ns: int, generation: int) -> None:
+        self.full_at = full_at
+        self.sent_ns = sent_ns
+        self.newest_ns = newest_ns
+        self.exists = False
+        self.generation = generation
+        self.marked = False
+
+
+@cython.cclass
+class Room:
+    """What a part of a stream has to keep within to be sent without a further thought."""
+
+    now = cython.declare(cython.double, visibility="public")
+    per_byte = cython.declare(cython.double, visibility="public")
+    near = cython.declare(cython.double, visibility="public")
+    window = cython.declare(cython.longlong, visibility="public")
+    jump = cython.declare(cython.longlong, visibility="public")
+    floor = cython.declare(cython.longlong, visibility="public")
+    ceiling = cython.declare(cython.longlong, visibility="public")
+    large = cython.declare(cython.longlong, visibility="public")
+
+    def __init__(
+        self, now: float, per_byte: float, near: float, *, window: int, floor: int, ceiling: int, large: int
+    ) -> None:
+        self.now = now
+        self.per_byte = per_byte
+        self.near = near
+        self.window = window
+        self.jump = window // 8
+        self.floor = floor
+        self.ceiling = ceiling
+        self.large = large
+
+
+def charge_whole(streams: BatchStreams, states: dict, held: dict, room: Room, generation: cython.longlong) -> int:
+    """Charge all streams of a push to their states, if all are known and within `room` and none is in `held`.
+
+    Returns how many of them had not been used in this generation; -1 with nothing charged otherwise.
+    """
+    found: list = []
+    number: cython.Py_ssize_t = len(streams.labels)
+    k: cython.Py_ssize_t
+    state: StreamState
+    full_at: cython.double
+    fits: cython.bint = True
+    waiting: cython.bint = len(held) > 0
+    renewed: cython.longlong = 0
+    for k in range(number):
+        labels: object = streams.labels[k]
+        one: object = states.get(labels)
+        if one is None or (waiting and labels in held):
+            fits = False
+            break
+        state = cython.cast(StreamState, one)
+        full_at = (state.full_at if state.full_at > room.now else room.now) + streams.size[k] * room.per_byte
+        if (
+            full_at > room.near
+            or not state.exists
+            or state.marked
+            or streams.oldest[k] < state.newest_ns - room.window
+            or streams.newest[k] > state.newest_ns + room.jump
+            or streams.oldest[k] < room.floor
+            or streams.newest[k] > room.ceiling
+            or streams.size[k] > room.large
+        ):
+            fits = False
+            break
+        state.marked = True  # a stream that comes twice needs a closer look
+        found.append(one)
+    for k in range(len(found)):
+        state = cython.cast(StreamState, found[k])
+        state.marked = False
+        if not fits:
+            continue
+        state.full_at = (state.full_at if state.full_at > room.now else room.now) + streams.size[k] * room.per_byte
+        if streams.newest[k] > state.sent_ns:
+            state.sent_ns = streams.newest[k]
+            if streams.newest[k] > state.newest_ns:
+                state.newest_ns = streams.newest[k]
+        if state.generation != generation:
+            state.generation = generation
+            renewed += 1
+    return renewed if fits else -1
 
 
 def varint(value: int) -> bytes:
@@ -367,11 +541,8 @@ class Packer:
     tallies: list
     entry_slot: cython.int[::1]
     entry_size: cython.int[::1]
-    slot_size: cython.longlong[::1]
     input_messages: cython.longlong[::1]
     input_octets: cython.longlong[::1]
-    oldest: cython.longlong
-    newest: cython.longlong
     # Metadata of the entry being made.
     meta: bytearray
     meta_used: cython.Py_ssize_t
@@ -410,9 +581,8 @@ class Packer:
         self.room = batch_size + max_message * 4 + _META_ROOM + ROUTE_META_ROOM + 4096
         self.arena = bytearray(self.room)
         self.meta = bytearray(_META_ROOM + 70000)
-        self.entry_slot = array("i", bytes(4 * MAX_ENTRIES))
-        self.entry_size = array("i", bytes(4 * MAX_ENTRIES))
-        self.slot_size = array("q", bytes(8 * MAX_ENTRIES))
+        self.entry_slot = array("i", bytes(4 * _MAX_ENTRIES))
+        self.entry_size = array("i", bytes(4 * _MAX_ENTRIES))
         self.epoch = 0
         self.words = []
         self._clear()
@@ -425,8 +595,6 @@ class Packer:
         self.epoch += 1
         self.targets = []
         self.tallies = []
-        self.oldest = 0
-        self.newest = 0
 
     def follow(self, packer: Any) -> None:
         """Go on counting where another packer stopped, to which nothing is given any more.
@@ -445,7 +613,7 @@ class Packer:
     @cython.inline
     @cython.exceptval(check=False)
     def _full(self) -> cython.bint:
-        return self.used + self.label_bytes >= self.batch_size or self.count >= 65536
+        return self.used + self.label_bytes >= self.batch_size or self.count >= _MAX_ENTRIES
 
     def size(self) -> int:
         """Bytes of the batch so far."""
@@ -1038,7 +1206,7 @@ class Packer:
         headsize: cython.Py_ssize_t = len(head)
         inner: cython.Py_ssize_t = headsize + _varint_size(size) + size
         at: cython.Py_ssize_t = self.meta_used
-        if at + inner + 8 > 60000 or self.meta_pairs >= 110:
+        if at + inner + 8 > _META_ROOM or self.meta_pairs >= _META_PAIRS:
             self._word("metadata")
             return 0
         to: cython.p_uchar = self.meta
@@ -1114,18 +1282,18 @@ class Packer:
             slot = len(self.targets)
             target.slot = slot
             target.last_used = self.now_ns
+            target.entries = 0
+            target.size = 0
+            target.oldest = stamp
+            target.newest = stamp
             self.targets.append(target)
-            self.slot_size[slot] = 0
             self.label_bytes += len(target.field) + 8
         else:
             slot = target.slot
-        if self.count == 0:
-            self.oldest = stamp
-            self.newest = stamp
-        elif stamp < self.oldest:
-            self.oldest = stamp
-        elif stamp > self.newest:
-            self.newest = stamp
+            if stamp < target.oldest:
+                target.oldest = stamp
+            elif stamp > target.newest:
+                target.newest = stamp
         seconds: cython.longlong = stamp // 1000000000
         nanos: cython.longlong = stamp - seconds * 1000000000
         stamp_size: cython.int = 1 + _varint_size(seconds)
@@ -1161,17 +1329,18 @@ class Packer:
             at += self.meta_used
         self.entry_slot[self.count] = slot
         self.entry_size[self.count] = at - self.used
-        self.slot_size[slot] += at - self.used
+        target.entries += 1
+        target.size += at - self.used
         self.count += 1
         self.used = at
         return None
 
     # ---- the batch -----------------------------------------------------------------------------
 
-    def close(self) -> tuple[bytearray, int, int, int, list[Tally]]:
+    def close(self) -> tuple[bytearray, BatchStreams, list[Tally]]:
         """The batch as a PushRequest, entries of a stream together and in order of arrival.
 
-        Returns (body, entries, oldest ns, newest ns, who sent how much) and begins anew.
+        Returns (body, what is in it, who sent how much) and begins anew.
         """
         slots: cython.int = len(self.targets)
         slot: cython.int
@@ -1179,16 +1348,19 @@ class Packer:
         size: cython.Py_ssize_t
         target: Target
         place: cython.longlong[::1] = array("q", bytes(8 * max(slots, 1)))
+        streams: BatchStreams = BatchStreams(slots)
         for slot in range(slots):
             target = cython.cast(Target, self.targets[slot])
-            size = len(target.field) + self.slot_size[slot]
-            total += 1 + _varint_size(size) + size
+            size = len(target.field) + target.size
+            size += 1 + _varint_size(size)
+            streams._add(target.labels, total, size, target.entries, target.oldest, target.newest)
+            total += size
         body = bytearray(total)
         to: cython.p_uchar = body
         at: cython.Py_ssize_t = 0
         for slot in range(slots):
             target = cython.cast(Target, self.targets[slot])
-            size = len(target.field) + self.slot_size[slot]
+            size = len(target.field) + target.size
             to[at] = 0x0A
             at = _put_varint(to, at + 1, size)
             if cython.compiled:
@@ -1206,7 +1378,7 @@ class Packer:
             _copy(to, place[slot], source, start, size)
             place[slot] += size
             start += size
-        result = (body, self.count, self.oldest, self.newest, self.tallies)
+        result = (body, streams, self.tallies)
         self._clear()
         return result
 

@@ -236,7 +236,7 @@ class Intake:
             self._age_timer.cancel()
             self._age_timer = None
         if self._packer.count:
-            body, entries, oldest, newest, tallies = self._packer.close()
+            body, streams, tallies = self._packer.close()
             self._closed += 1
             number = self._closed
             self._stats.batches += 1
@@ -244,7 +244,16 @@ class Intake:
             for tally in tallies:
                 self._sources.record(tally.name, tally.input, tally.count, now)
             self.writer.put(
-                ClosedBatch(body, entries, oldest, newest, "", True, lambda error: self._on_durable(number))
+                ClosedBatch(
+                    body,
+                    streams,
+                    streams.entries,
+                    streams.oldest_ns,
+                    streams.newest_ns,
+                    "",
+                    True,
+                    lambda error: self._on_durable(number),
+                )
             )
         for session in self._dirty:
             ranges = session.conn.take_ranges()
@@ -327,6 +336,7 @@ class Intake:
         self.writer.put(
             ClosedBatch(
                 body,
+                None,
                 sum(stream.count for stream in streams),
                 min(stream.oldest_ns for stream in streams),
                 max(stream.newest_ns for stream in streams),

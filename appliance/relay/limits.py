@@ -5,15 +5,17 @@ stream of a tenant it knows a token bucket (bytes), the newest time stamp sent, 
 Loki may hold, which differs while we do not know what was sent before we started. From these `plan`
 tells which parts of a push may go as they are; what is near a limit goes last or alone, so that
 Loki's answer is about it; what is over it waits; what Loki would refuse is mended first. The common
-case is one cheap pass.
+case, a segment of which nothing is near a limit, is one compiled pass.
 Source: Loki's per_stream_rate_limit, max_chunk_age, max_global_streams_per_user.
 """
 
 import enum
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from appliance.config.model import LokiLimits
+from appliance.relay.hot import BatchStreams, Room, StreamState, charge_whole
 from appliance.relay.logproto import StreamPart
 
 MARGIN = 0.9
@@ -47,24 +49,13 @@ class Plan:
     """Streams with an odd part: what follows of them in this push queues behind it."""
 
 
-@dataclass(slots=True)
-class _Stream:
-    full_at: float
-    """Time up to which what was sent pays for itself at the stream's rate (GCRA's theoretical arrival time)."""
-    sent_ns: int
-    """Newest time stamp sent."""
-    newest_ns: int
-    """Newest time stamp that Loki may hold for it; at least sent_ns."""
-    exists: bool = False
-    """Loki has it: it has answered for it, and not just for other streams of the same push."""
-
-
 class StreamLimits:
     """The streams of one tenant."""
 
     def __init__(self, limits: LokiLimits) -> None:
-        self._young: dict[str, _Stream] = {}
-        self._old: dict[str, _Stream] = {}
+        self._streams: dict[str, StreamState] = {}
+        self._generation = 0
+        self._used = 0  # streams used in this generation
         self._rotated = 0.0
         self._reduced: dict[str, tuple[str, tuple[tuple[str, str], ...], float]] = {}
         self._no_room_until = float("-inf")
@@ -84,9 +75,30 @@ class StreamLimits:
         return int(min(self.burst * 0.5, self.limits.push_size * 0.5)) or 1
 
     def __len__(self) -> int:
-        return len(self._young) + len(self._old)
+        return len(self._streams)
 
     # ---- before a push -------------------------------------------------------------------------
+
+    def charge_whole(self, streams: BatchStreams, now: float, now_ns: int, held: dict[str, Any]) -> bool:
+        """Charge all streams of a push if nothing at all speaks against sending it as it is.
+
+        False, with nothing charged: its parts have to be looked at one by one. `held` as for `plan`.
+        """
+        self._rotate(now)
+        renewed = charge_whole(streams, self._streams, held, self._room(now, now_ns), self._generation)
+        self._used += max(renewed, 0)
+        return renewed >= 0
+
+    def _room(self, now: float, now_ns: int) -> Room:
+        return Room(
+            now,
+            1.0 / self.rate,
+            now + self.burst / self.rate * _NEAR,
+            window=self.window_ns,
+            floor=now_ns - int(self.limits.oldest * MARGIN * _SECOND),
+            ceiling=now_ns + int(self.limits.ahead * MARGIN * _SECOND),
+            large=self.largest_part,
+        )
 
     def plan(
         self, parts: Iterable[StreamPart], now: float, now_ns: int, held: Container[str], busy: Callable[[str], bool]
@@ -98,36 +110,25 @@ class StreamLimits:
         """
         self._rotate(now)
         plan = Plan()
-        known = self._young.get
-        per_byte = 1.0 / self.rate
-        near = now + self.burst * per_byte * _NEAR
-        window, jump, large = self.window_ns, self.window_ns // 8, self.largest_part
-        floor = now_ns - int(self.limits.oldest * MARGIN * _SECOND)
-        ceiling = now_ns + int(self.limits.ahead * MARGIN * _SECOND)
+        room = self._room(now, now_ns)
+        floor, ceiling = room.floor, room.ceiling
         for part in parts:
             labels, _, length, _, oldest, newest = part
-            stream = known(labels)
-            if stream is not None:
-                full_at = stream.full_at
-                full_at = (full_at if full_at > now else now) + length * per_byte
-                highest = stream.newest_ns
-                if (
-                    full_at <= near
-                    and stream.exists
-                    and oldest >= highest - window
-                    and newest <= highest + jump
-                    and oldest >= floor
-                    and newest <= ceiling
-                    and length <= large
-                    and labels not in held
-                    and labels not in plan.stopped
-                ):
-                    stream.full_at = full_at
-                    if newest > stream.sent_ns:
-                        stream.sent_ns = newest
-                        if newest > highest:
-                            stream.newest_ns = newest
-                    continue
+            stream = self._streams.get(labels)
+            if (
+                stream is not None
+                and max(stream.full_at, now) + length * room.per_byte <= room.near
+                and stream.exists
+                and oldest >= stream.newest_ns - room.window
+                and newest <= stream.newest_ns + room.jump
+                and oldest >= floor
+                and newest <= ceiling
+                and length <= room.large
+                and labels not in held
+                and labels not in plan.stopped
+            ):
+                self.charge(part, now, now_ns)
+                continue
             need = self._need(part, now, now_ns, floor, ceiling, held, busy, plan)
             if need is not None:
                 plan.odd.append((part, need))
@@ -155,7 +156,7 @@ class StreamLimits:
             if no_room or part.oldest_ns < now_ns - self.window_ns:
                 # Loki may not have room for it, or hold newer entries that were sent before we started.
                 return Need.QUEUE
-            self._young[part.labels] = stream = _Stream(now, part.newest_ns, max(part.newest_ns, now_ns))
+            stream = self._begin(part, now, now_ns)
         elif not stream.exists and part.labels not in plan.new:
             # Sent before, but not answered for: only alone does the answer tell whether Loki has it.
             return Need.QUEUE
@@ -180,7 +181,8 @@ class StreamLimits:
         if stream is None:
             return now
         span = max(self.burst, length) / self.rate  # a single entry over the burst goes when the bucket is full
-        return max(now, max(stream.full_at, now) + length / self.rate - span)
+        full_at: float = max(stream.full_at, now) + length / self.rate
+        return max(now, full_at - span)
 
     def clear(self, part: StreamPart, now: float, now_ns: int) -> bool:
         """Whether a part that was queued may by now go together with others."""
@@ -210,8 +212,7 @@ class StreamLimits:
         """Note that the part is being sent."""
         stream = self._stream(part.labels)
         if stream is None:
-            newest = max(part.newest_ns, now_ns)
-            self._young[part.labels] = stream = _Stream(now, part.newest_ns, newest)
+            stream = self._begin(part, now, now_ns)
         stream.full_at = max(stream.full_at, now) + part.length / self.rate
         stream.sent_ns = max(stream.sent_ns, part.newest_ns)
         stream.newest_ns = max(stream.newest_ns, part.newest_ns)
@@ -256,8 +257,7 @@ class StreamLimits:
 
     def forget(self, labels: str) -> None:
         """Loki has no such stream after all."""
-        self._young.pop(labels, None)
-        self._old.pop(labels, None)
+        self._streams.pop(labels, None)
 
     def reduce(self, labels: str, to: str, moved: Sequence[tuple[str, str]], now: float) -> None:
         """Remember for some minutes that a stream goes under fewer labels."""
@@ -279,12 +279,21 @@ class StreamLimits:
 
     # ---- bounded memory ------------------------------------------------------------------------
 
-    def _stream(self, labels: str) -> _Stream | None:
-        stream = self._young.get(labels)
-        if stream is None and (stream := self._old.pop(labels, None)) is not None:
-            self._young[labels] = stream
+    def _begin(self, part: StreamPart, now: float, now_ns: int) -> StreamState:
+        newest = max(part.newest_ns, now_ns)
+        stream = self._streams[part.labels] = StreamState(now, part.newest_ns, newest, self._generation)
+        self._used += 1
+        return stream
+
+    def _stream(self, labels: str) -> StreamState | None:
+        stream = self._streams.get(labels)
+        if stream is not None and stream.generation != self._generation:
+            stream.generation = self._generation
+            self._used += 1
         return stream
 
     def _rotate(self, now: float) -> None:
-        if len(self._young) >= _GENERATION or now - self._rotated >= _PERIOD or now < self._rotated:
-            self._old, self._young, self._rotated = self._young, {}, now
+        if self._used >= _GENERATION or now - self._rotated >= _PERIOD or now < self._rotated:
+            self._streams = {k: v for k, v in self._streams.items() if v.generation == self._generation}
+            self._generation += 1
+            self._used, self._rotated = 0, now

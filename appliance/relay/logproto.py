@@ -58,6 +58,17 @@ def scan(body: bytes) -> list[StreamPart]:
     return scan_plain(body) if found is None else list(map(_as_part, found))
 
 
+def scan_streams(body: bytes) -> hot.BatchStreams:
+    """What `scan` does, without an object for each stream. Raises MalformedPush."""
+    found = _compiled(body) if _compiled is not None else None
+    return hot.batch_streams(scan_plain(body) if found is None else found)
+
+
+def list_parts(streams: hot.BatchStreams) -> list[StreamPart]:
+    """The streams of a push as values."""
+    return list(map(_as_part, streams.parts()))
+
+
 # `StreamPart._make` without its detour through Python: a large push has thousands of parts.
 _as_part = cast(Callable[[tuple[str, int, int, int, int, int]], StreamPart], partial(tuple.__new__, StreamPart))
 _compiled: Callable[[bytes], list[tuple[str, int, int, int, int, int]] | None] | None = (

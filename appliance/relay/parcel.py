@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 import cramjam
 
-from appliance.relay.logproto import StreamPart, encode_json, halves, merge, scan, select
+from appliance.relay.hot import BatchStreams
+from appliance.relay.logproto import StreamPart, encode_json, halves, list_parts, merge, scan, select
 from appliance.relay.spool import Segment
 
 _NEVER = 1 << 62
@@ -37,8 +38,8 @@ class Piece:
     """Some streams of one segment."""
 
     carriage: Carriage
-    parts: tuple[StreamPart, ...] | None = None
-    """The streams; None before the segment was looked into."""
+    listed: tuple[StreamPart, ...] | None = None
+    """The streams, once somebody had to look at them one by one: see `parts`."""
     whole: bool = True
     """The segment's bytes go as they are."""
     body: bytes | None = None
@@ -57,9 +58,33 @@ class Piece:
     doubted_at: int = -1
     """How many pushes had succeeded when this was first refused without a reason we know."""
 
+    streams: BatchStreams | None = None
+    """The streams of the whole segment; None before it was looked into."""
     sliced: StreamPart | None = None
     """The part as it lies in the segment, while `body` is a copy of just that part."""
     _counted: tuple[tuple[StreamPart, ...], int, int] | None = None
+
+    @property
+    def parts(self) -> tuple[StreamPart, ...]:
+        """The streams as values; empty before the segment was looked into."""
+        if self.listed is None and self.streams is not None:
+            self.listed = tuple(list_parts(self.streams))
+        return self.listed or ()
+
+    @parts.setter
+    def parts(self, parts: tuple[StreamPart, ...]) -> None:
+        self.listed = parts
+
+    @property
+    def known(self) -> bool:
+        """Whether the segment was looked into."""
+        return self.listed is not None or self.streams is not None
+
+    def labels(self) -> list[str]:
+        """The streams' labels, without listing the streams for it."""
+        if self.listed is None and self.streams is not None:
+            return list(self.streams.labels)
+        return [part.labels for part in self.parts]
 
     @property
     def entries(self) -> int:
@@ -71,22 +96,21 @@ class Piece:
         return self.carriage.segment.raw_size if self.whole else self._counts()[2]
 
     def _counts(self) -> tuple[tuple[StreamPart, ...], int, int]:
-        parts = self.parts or ()
+        parts = self.parts
         if self._counted is None or self._counted[0] is not parts:
             self._counted = parts, sum(part.entries for part in parts), sum(part.length for part in parts)
         return self._counted
 
     def slice(self, raw: bytes) -> None:
         """Keep of the segment's bytes only those of this piece's one part, for as long as it is under way."""
-        assert self.parts is not None
         part = self.parts[0]
         self.body = bytes(memoryview(raw)[part.offset : part.offset + part.length])
-        self.sliced, self.parts = part, (part._replace(offset=0),)
+        self.sliced, self.listed = part, (part._replace(offset=0),)
 
     def unslice(self) -> None:
         """Refer to the segment on disk again."""
         if self.sliced is not None:
-            self.parts, self.body, self.sliced = (self.sliced,), None, None
+            self.listed, self.body, self.sliced = (self.sliced,), None, None
 
     def altered(self, body: bytes, *, mended: bool) -> "Piece":
         """A piece of the same segment with other bytes."""
@@ -142,9 +166,9 @@ class Parcel:
     def carries(self, labels: str) -> bool:
         """Whether a stream is in it; True while that is not known."""
         if self._labels is None:
-            if any(piece.parts is None for piece in self.pieces):
+            if not all(piece.known for piece in self.pieces):
                 return True
-            self._labels = frozenset(part.labels for piece in self.pieces for part in piece.parts or ())
+            self._labels = frozenset(labels for piece in self.pieces for labels in piece.labels())
         return labels in self._labels
 
     def split(self) -> "list[Parcel] | None":
@@ -154,7 +178,7 @@ class Parcel:
             groups = [self.pieces[:middle], self.pieces[middle:]]
         else:
             piece = self.pieces[0]
-            parts = piece.parts or ()
+            parts = piece.parts
             if len(parts) < 2:
                 return None
             middle = len(parts) // 2
@@ -226,7 +250,7 @@ class Cargo:
         """The piece as a raw snappy block."""
         if piece.whole:
             return self._compressed[piece.carriage.segment.sequence]
-        return compress(select(self.raw(piece), piece.parts or ()))
+        return compress(select(self.raw(piece), piece.parts))
 
 
 def request_body(pieces: Sequence[Piece], cargo: Cargo, *, json: bool, merged: bool) -> bytes:
@@ -235,12 +259,12 @@ def request_body(pieces: Sequence[Piece], cargo: Cargo, *, json: bool, merged: b
     `merged`: all are of one stream and go as one stream, for Loki answers for the last one only.
     """
     if merged and len(pieces) > 1:
-        parts = [(cargo.raw(piece), part) for piece in pieces for part in piece.parts or ()]
+        parts = [(cargo.raw(piece), part) for piece in pieces for part in piece.parts]
         body = merge(parts[0][1].labels, parts)
         return encode_json(body, scan(body)) if json else compress(body)
     if not json:
         return join_blocks([cargo.block(piece) for piece in pieces])
-    body = b"".join(select(cargo.raw(piece), piece.parts or ()) for piece in pieces)
+    body = b"".join(select(cargo.raw(piece), piece.parts) for piece in pieces)
     return encode_json(body, scan(body))
 
 

@@ -3,13 +3,14 @@
 After this everything left in the parcel may go in one push; the rest waits in queues by stream.
 """
 
+import itertools
 from collections.abc import Callable, Iterable
 
 import cramjam
 
 from appliance.relay.errand import Errand
 from appliance.relay.limits import Need, Plan
-from appliance.relay.logproto import MalformedPush, StreamPart, encode_stream, entries_of, scan
+from appliance.relay.logproto import MalformedPush, StreamPart, encode_stream, entries_of, scan, scan_streams
 from appliance.relay.parcel import Parcel, Piece, in_chunks
 from appliance.relay.repair import Bounds, broken, mend
 from appliance.relay.sender_stats import add
@@ -37,8 +38,8 @@ class Preparation(Errand):
             try:
                 found = self._shared.spool.load(segment)
                 self._cargo.put(piece.carriage, found.compressed)
-                if piece.parts is None:
-                    piece.parts = found.parts if found.parts is not None else tuple(scan(self._cargo.raw(piece)))
+                if not piece.known:
+                    piece.streams = found.streams or scan_streams(self._cargo.raw(piece))
                 if self._parcel.held is not None:
                     # Pieces of many segments may go together; only what goes is kept in memory.
                     raw = self._cargo.raw(piece)
@@ -61,13 +62,24 @@ class Preparation(Errand):
     def _plan(self) -> None:
         """Keep in the parcel what may go as it is; the rest queues by stream."""
         parcel, tenant, shared = self._parcel, self._tenant, self._shared
-        owner = [(part, piece) for piece in parcel.pieces for part in piece.parts or ()]
         with shared.lock:
             if tenant.settling:
                 self._put_back()
                 return
+            now, now_ns = shared.clock(), shared.now_ns()
+            # Most segments go as they are: those are not even listed.
+            closer = list(
+                itertools.dropwhile(
+                    lambda piece: (
+                        piece.streams is not None
+                        and tenant.limits.charge_whole(piece.streams, now, now_ns, tenant.held)
+                    ),
+                    parcel.pieces,
+                )
+            )
+            owner = [(part, piece) for piece in closer for part in piece.parts]
             busy: Callable[[str], bool] = (lambda labels: False) if parcel.fresh else tenant.busy
-            plan = tenant.limits.plan((p for p, _ in owner), shared.clock(), shared.now_ns(), tenant.held, busy)
+            plan = tenant.limits.plan((p for p, _ in owner), now, now_ns, tenant.held, busy)
             parcel.new = plan.new
             parcel.planned = True
         if plan.odd:
@@ -100,8 +112,11 @@ class Preparation(Errand):
                 self._tenant.queue(labels, pieces, now)
             kept = []
             for piece in parcel.pieces:
+                if piece.listed is None:
+                    kept.append(piece)
+                    continue
                 gone = leaving.get(id(piece), set())
-                parts = tuple(p for p in piece.parts or () if p.offset not in gone and p is not last)
+                parts = tuple(p for p in piece.parts if p.offset not in gone and p is not last)
                 if last is not None and piece is parcel.pieces[-1]:
                     parts = (*parts, last)
                 if not parts:
@@ -161,17 +176,16 @@ class Preparation(Errand):
         Loki makes streams in the order of the push: if there was room for the last, there was for all.
         """
         pieces, new = self._parcel.pieces, self._parcel.new
-        final = pieces[-1].parts
-        if not new or not final or final[-1].labels in new:
+        if not new or not (final := pieces[-1].parts) or final[-1].labels in new:
             return
-        labels = next((p.labels for piece in reversed(pieces) for p in piece.parts or () if p.labels in new), None)
+        labels = next((p.labels for piece in reversed(pieces) for p in piece.parts if p.labels in new), None)
         if labels is None:
             return
         moved: list[Piece] = []
         with self._shared.lock:
             for piece in list(pieces):
-                mine = tuple(part for part in piece.parts or () if part.labels == labels)
-                others = tuple(part for part in piece.parts or () if part.labels != labels)
+                mine = tuple(part for part in piece.parts if part.labels == labels)
+                others = tuple(part for part in piece.parts if part.labels != labels)
                 if not mine:
                     continue
                 if piece is pieces[-1] and not moved:
@@ -190,7 +204,7 @@ class Preparation(Errand):
         """Mend what has waited so long that Loki would now refuse it."""
         bounds = Bounds.of(self._shared.loki.limits, self._shared.now_ns(), 0.05)
         for piece in self._parcel.pieces:
-            for part in piece.parts or ():
+            for part in piece.parts:
                 with self._shared.lock:
                     behind = self._tenant.limits.too_far_behind(part)
                 if (
@@ -205,7 +219,7 @@ class Preparation(Errand):
             for piece in self._parcel.pieces:
                 if not piece.charged:
                     piece.charged = True
-                    for part in piece.parts or ():
+                    for part in piece.parts:
                         self._tenant.limits.charge(part, now, now_ns)
 
     def _mended(self, piece: Piece, raw: bytes, part: StreamPart) -> bytes | None:

@@ -91,7 +91,7 @@ class Settlement(Errand):
                 self._doubt()
             self._single_refused(answer, "too_large")
             return
-        part = (piece.parts or ())[0]
+        part = piece.parts[0]
         entry = entries_of(self._cargo.raw(piece), part)[0]
         shorter = entry._replace(line=cut(entry.line, max(len(entry.line) // 2, 1024)))
         body = encode_stream(part.labels, [mend(shorter, Bounds(), 0)])
@@ -104,7 +104,7 @@ class Settlement(Errand):
         parcel, shared = self._parcel, self._shared
         reason = next((verdict.reason for verdict in judgement.verdicts), None)
         piece = parcel.pieces[0]
-        parts = piece.parts or ()
+        parts = piece.parts
         if reason is Reason.LABEL_SYNTAX and len(parcel.pieces) == len(parts) == 1 and not piece.mended:
             mended = mend_labels(parts[0].labels, shared.loki.limits, shared.drop_order)
             if mended[0] != parts[0].labels:
@@ -149,7 +149,7 @@ class Settlement(Errand):
                 self._put_back()
                 return
         piece = parcel.pieces[0]
-        part = (piece.parts or ())[0]
+        part = piece.parts[0]
         pair_of_bodies = halves(self._cargo.raw(piece), part)
         assert pair_of_bodies is not None
         pieces = [piece.altered(body, mended=False) for body in pair_of_bodies]
@@ -159,7 +159,7 @@ class Settlement(Errand):
     def _single_refused(self, answer: Answer, reason: str) -> None:
         """A single entry is refused, and not for what it is, as far as we know."""
         shared, piece = self._shared, self._parcel.pieces[0]
-        part = (piece.parts or ())[0]
+        part = piece.parts[0]
         with shared.lock:
             piece.tries += 1
             # While Loki takes nothing else, the fault may as well be Loki's, or of what stands before it.

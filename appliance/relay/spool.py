@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from appliance.config import model
 from appliance.errors import ApplianceError
-from appliance.relay.logproto import StreamPart
+from appliance.relay.hot import BatchStreams
 
 log = logging.getLogger(__name__)
 
@@ -93,14 +93,14 @@ class LoadedSegment(NamedTuple):
 
     segment: Segment
     compressed: bytes
-    parts: tuple[StreamPart, ...] | None
+    streams: BatchStreams | None
 
 
 class NewSegment(NamedTuple):
     """What `Spool.append` takes: a compressed push and what is inside."""
 
     compressed: bytes
-    parts: tuple[StreamPart, ...] | None
+    streams: BatchStreams | None
     entries: int
     raw_size: int
     oldest_ns: int
@@ -341,7 +341,7 @@ class Spool:
             self._count(segment, +1)
             self.stats.written += 1
             if self._recent_bytes + segment.size <= _RECENT_BYTES:
-                self._recent[segment.sequence] = LoadedSegment(segment, batch.compressed, batch.parts)
+                self._recent[segment.sequence] = LoadedSegment(segment, batch.compressed, batch.streams)
                 self._recent_bytes += segment.size
             self._arrived.notify_all()
 

@@ -139,8 +139,8 @@ class Tenant:
     def _may_join(self, stream: HeldStream, now: float, now_ns: int) -> bool:
         """Whether the head of a stream's queue may go with other streams: it waits for nothing any more."""
         piece = stream.pieces[0]
-        plain = piece.parts is not None and len(piece.parts) == 1 and piece.body is None
-        return plain and not piece.solo and self.limits.clear((piece.parts or ())[0], now, now_ns)
+        plain = len(piece.parts) == 1 and piece.body is None
+        return plain and not piece.solo and self.limits.clear(piece.parts[0], now, now_ns)
 
     def _joined(self, now: float, now_ns: int) -> Parcel | None:
         """The heads of all queues that hold streams of the same segment and may go, as one parcel."""
@@ -160,7 +160,7 @@ class Tenant:
                 if not joins or not self._may_join(stream, now, now_ns):
                     self._schedule(stream, now)
                     continue
-                part = (piece.parts or ())[0]
+                part = piece.parts[0]
                 parts.append(part)
                 size += part.length
                 if not piece.charged:

@@ -21,7 +21,7 @@ class VerdictSettlement(Settlement):
 
     def _partial(self, judgement: Judgement, answer: Answer) -> None:
         parcel, shared, tenant = self._parcel, self._shared, self._tenant
-        streams = {part.labels for piece in parcel.pieces for part in piece.parts or ()}
+        streams = {part.labels for piece in parcel.pieces for part in piece.parts}
         edge = self._too_new_edge(judgement)
         rules = Rules(shared.loki.limits, self._pushed_ns, shared.drop_order, edge)
         with shared.lock:
@@ -38,13 +38,13 @@ class VerdictSettlement(Settlement):
                         tenant.limits.forget(labels)
             if all(verdict.reason is not Reason.STREAM_LIMIT for verdict in judgement.verdicts):
                 self._confirm_new()
-        all_parts = [(self._cargo.raw(piece), part) for piece in parcel.pieces for part in piece.parts or ()]
+        all_parts = [(self._cargo.raw(piece), part) for piece in parcel.pieces for part in piece.parts]
         sorter.note_late(all_parts, merged=parcel.held is not None)
         sorted_pieces: list[tuple[Piece, Sorted]] = []
         for piece in parcel.pieces:
-            newest = max((tenant.limits.newest_ns(part.labels) for part in piece.parts or ()), default=0)
+            newest = max((tenant.limits.newest_ns(part.labels) for part in piece.parts), default=0)
             stamp = self._stamp(piece, newest)
-            found = sorter.sort(self._cargo.raw(piece), piece.parts or (), mended=piece.mended, stamp_ns=stamp)
+            found = sorter.sort(self._cargo.raw(piece), piece.parts, mended=piece.mended, stamp_ns=stamp)
             sorted_pieces.append((piece, found))
         dead = [(labels, entry, str(reason)) for _, found in sorted_pieces for labels, entry, reason in found.dead]
         if not any(found.refused for _, found in sorted_pieces):
@@ -60,7 +60,7 @@ class VerdictSettlement(Settlement):
         stamps = sorted(
             entry.timestamp_ns
             for piece in self._parcel.pieces
-            for part in piece.parts or ()
+            for part in piece.parts
             if part.newest_ns > self._pushed_ns
             for entry in entries_of(self._cargo.raw(piece), part)
         )

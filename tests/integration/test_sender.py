@@ -10,7 +10,7 @@ import pytest
 from appliance.config import model
 from appliance.config.units import Duration, Rate, Size
 from appliance.relay.dead_letter import DeadLetters
-from appliance.relay.logproto import Entry, encode_stream, scan
+from appliance.relay.logproto import Entry, encode_stream, scan, scan_streams
 from appliance.relay.parcel import compress
 from appliance.relay.sender import Sender
 from appliance.relay.spool import NewSegment, Spool
@@ -34,7 +34,7 @@ def segment(streams: Streams, tenant: str = "") -> NewSegment:
     body = b"".join(encode_stream(labels, entries) for labels, entries in streams)
     parts = tuple(scan(body))
     return NewSegment(
-        compress(body), parts, sum(part.entries for part in parts), len(body),
+        compress(body), scan_streams(body), sum(part.entries for part in parts), len(body),
         min(part.oldest_ns for part in parts), max(part.newest_ns for part in parts), tenant,
     )  # fmt: skip
 

@@ -227,22 +227,22 @@ def test_a_batch_holds_each_stream_once_with_its_entries_in_order(
     packing = Packing(modules)
     for number, (pri, host, size) in enumerate(messages):
         packing.feed(octets(record(b"%d %b" % (number, b"x" * size), pri=pri, host=b"h%d" % host)))
-    body, count, oldest, newest, tallies = packing.packer.close()
+    body, streams, tallies = packing.packer.close()
     request = proto.PushRequest.FromString(bytes(body))
     labels = [stream.labels for stream in request.streams]
     assert len(set(labels)) == len(labels)
     numbers = [[int(entry.line.split()[0]) for entry in stream.entries] for stream in request.streams]
     assert all(stream == sorted(stream) for stream in numbers)
-    assert sorted(number for stream in numbers for number in stream) == list(range(len(messages))) and count == len(
-        messages
-    )
+    assert sorted(number for stream in numbers for number in stream) == list(
+        range(len(messages))
+    ) and streams.entries == len(messages)
     stamps = [e.timestamp.seconds * 10**9 + e.timestamp.nanos for s in request.streams for e in s.entries]
-    assert (min(stamps), max(stamps)) == (oldest, newest)
+    assert (min(stamps), max(stamps)) == (streams.oldest_ns, streams.newest_ns)
     assert sum(tally.count for tally in tallies) == len(messages)
     scanned = modules.hot.scan_push(bytes(body))
     assert [part[0].encode() for part in scanned] == labels
-    assert sum(part[3] for part in scanned) == count
-    assert (min(part[4] for part in scanned), max(part[5] for part in scanned)) == (oldest, newest)
+    assert streams.parts() == scanned
+    assert modules.hot.batch_streams(scanned).parts() == scanned
 
 
 def test_a_batch_closes_at_its_size_and_loses_nothing(modules: Modules) -> None:

@@ -1,8 +1,14 @@
 """Loki's limits on our side: what may go, what goes last or alone, what waits, what is mended."""
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from appliance.config.model import Duration, LokiLimits, Rate, Size
+from appliance.relay.hot import batch_streams
 from appliance.relay.limits import Need, StreamLimits
 from appliance.relay.logproto import StreamPart
+from tests.unit.packing import BOTH, Modules
 
 SECOND = 10**9
 NOW_NS = 1_795_415_406 * SECOND
@@ -125,3 +131,82 @@ def test_memory_is_bounded_and_what_is_in_use_is_kept() -> None:
         limits.charge(part(), 0.0, NOW_NS)
         assert len(limits) <= 42_000
     assert limits.newest_ns(A) == NOW_NS
+
+
+# ---- whole pushes -----------------------------------------------------------------------------------
+
+_PARTS = st.lists(
+    st.builds(
+        part,
+        st.sampled_from([f'{{a="{number}"}}' for number in range(6)]),
+        length=st.sampled_from([100, 100, 100, 2000, 4600]),
+        oldest=st.sampled_from([0, 0, 0, -10, -3300]),
+        newest=st.sampled_from([0, 0, 0, 5, 500, 600]),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def _states(limits: StreamLimits, modules: Modules) -> dict[str, object]:
+    """The streams' states as those of a hot path that may be another one."""
+    copies = {}
+    for labels, state in limits._streams.items():
+        copies[labels] = modules.hot.StreamState(
+            state.full_at, state.sent_ns, state.newest_ns, generation=state.generation
+        )
+        copies[labels].exists = state.exists
+    return copies
+
+
+def _values(states: dict[str, object]) -> dict[str, tuple[object, ...]]:
+    return {
+        labels: tuple(getattr(state, name) for name in ("full_at", "sent_ns", "newest_ns", "exists", "generation"))
+        for labels, state in states.items()
+    }
+
+
+@pytest.mark.parametrize("modules", BOTH.values(), ids=BOTH)
+@given(before=st.lists(_PARTS, max_size=2), parts=_PARTS, held=st.sampled_from([[], [], ['{a="1"}']]))
+def test_a_push_is_charged_whole_only_if_each_of_its_parts_may_go(
+    modules: Modules, before: list[list[StreamPart]], parts: list[StreamPart], held: list[str]
+) -> None:
+    limits = known(*(part(f'{{a="{number}"}}') for number in range(5)))
+    for number, earlier in enumerate(before):
+        limits.confirm_streams(limits.plan(earlier, -20.0 + number, NOW_NS, (), lambda labels: False).new)
+    limits._generation += 1
+    states = _states(limits, modules)
+    unchanged = _values(states)
+    ours = limits._room(0.0, NOW_NS)
+    room = modules.hot.Room(
+        ours.now, ours.per_byte, ours.near, window=ours.window, floor=ours.floor, ceiling=ours.ceiling, large=ours.large
+    )
+    streams = modules.hot.batch_streams(parts)
+    renewed = modules.hot.charge_whole(streams, states, dict.fromkeys(held), room, limits._generation)
+    plan = limits.plan(parts, 0.0, NOW_NS, held, lambda labels: False)
+    if renewed < 0:
+        assert _values(states) == unchanged
+    else:
+        assert not plan.odd and not plan.new
+        assert _values(states) == _values(limits._streams)
+        assert renewed == len(parts)
+
+
+def test_a_live_push_of_known_streams_is_charged_whole_and_a_stream_over_its_rate_is_not() -> None:
+    limits = known(part(), part('{b="2"}'))
+    push = batch_streams([part(length=4000), part('{b="2"}')])
+    assert limits.charge_whole(push, 0.0, NOW_NS, {})
+    assert not limits.charge_whole(push, 0.0, NOW_NS, {})  # near its burst
+    assert needs(limits, part(length=3000)) == [Need.LAST]
+    assert limits.charge_whole(push, 100.0, NOW_NS, {})
+    assert not limits.charge_whole(push, 200.0, NOW_NS, {A: None})  # its turn is after what is held
+    assert not limits.charge_whole(batch_streams([part('{c="3"}')]), 200.0, NOW_NS, {})
+    assert not limits.charge_whole(batch_streams([part(), part()]), 300.0, NOW_NS, {})  # twice in one push
+
+
+def test_streams_not_used_for_long_are_forgotten_and_those_used_are_not() -> None:
+    limits = known(part(), part('{b="2"}'))
+    for period in range(1, 4):
+        assert limits.charge_whole(batch_streams([part()]), 1000.0 * period, NOW_NS, {})
+    assert not limits.charge_whole(batch_streams([part('{b="2"}')]), 3001.0, NOW_NS, {})
+    assert len(limits) == 1
