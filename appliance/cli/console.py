@@ -1,6 +1,5 @@
 """`appliance console`: the dashboard of the machine's console, and the wizard before it is set up."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -15,10 +14,6 @@ def command(
     ] = Path("/"),
 ) -> int:
     """Show how the forwarder is, and lead to everything else; before it is set up, the wizard."""
-    # The frozen program needs a while on a slow machine: nobody should look at a black screen.
-    sys.stdout.write("  Starting the console ... (a few seconds; on a slow machine a minute)\n")
-    sys.stdout.flush()
-    from tui.machine import Machine
-    from tui.run import console
+    from appliance.cli.console_process import run_console
 
-    return console(Machine(root))
+    return run_console(root)

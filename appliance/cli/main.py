@@ -6,10 +6,9 @@ traceback, unless APPLIANCE_DEBUG=1 asks for it.
 
 import os
 import sys
-import tempfile
-import traceback
 from collections.abc import Callable, Sequence
 
+from appliance.cli.plain import plain
 from appliance.errors import ApplianceError
 
 
@@ -26,7 +25,7 @@ def guard(action: Callable[[], int]) -> int:
         sys.stdout.flush()
     except ApplianceError as error:
         if _debug():
-            traceback.print_exc()
+            _print_traceback()
         return _say(error.message, error.hint, error.exit_code)
     except KeyboardInterrupt:
         return 130
@@ -43,28 +42,11 @@ def guard(action: Callable[[], int]) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
-    if (path := _plain_relay_run(words)) is not None:
-        from appliance.cli.relay_process import run_relay
-
-        return run_relay(path)
+    if (action := plain(words)) is not None:
+        return action()
     from appliance.cli.commands import run
 
     return run(words or ["--help"])
-
-
-def _plain_relay_run(words: list[str]) -> str | None:
-    """Return the file of `relay run [--config FILE]`, None for any other command.
-
-    The relay lives long and is to be small: without the command line's library it is 8 MiB smaller.
-    """
-    match words:
-        case ["relay", "run"]:
-            return ""
-        case ["relay", "run", "--config" | "-c", path] if not path.startswith("-"):
-            return path
-        case ["relay", "run", option] if option.startswith("--config="):
-            return option.removeprefix("--config=")
-    return None
 
 
 def _say(message: str, hint: str, code: int) -> int:
@@ -76,7 +58,16 @@ def _debug() -> bool:
     return os.environ.get("APPLIANCE_DEBUG", "") not in ("", "0")
 
 
+def _print_traceback() -> None:
+    import traceback
+
+    traceback.print_exc()
+
+
 def _keep_details() -> str:
+    import tempfile
+    import traceback
+
     with tempfile.NamedTemporaryFile("w", prefix="appliance-error-", suffix=".txt", delete=False) as file:
         traceback.print_exc(file=file)
     return file.name

@@ -1,25 +1,11 @@
-"""`appliance status`: whether all is well, and if not, what to do. Light: nothing heavy is imported."""
+"""`appliance status`: whether all is well, and if not, what to do."""
 
-import json
-import os
-import sys
-import time
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from appliance.host.layout import Layout
-
-if TYPE_CHECKING:
-    from appliance.host.status.facts import Facts
-    from appliance.host.status.verdict import Verdict
-
 EXAMPLE = "Example: appliance status --watch. Exit code 0: well, 1: degraded, 2: broken."
-FORMAT = 1
-_COLOURS = {"green": "\033[32m", "amber": "\033[33m", "red": "\033[1;31m"}
-_WORDS = {"green": "ok", "amber": "warn", "red": "FAIL"}
 
 
 def command(
@@ -29,63 +15,6 @@ def command(
     root: Annotated[Path, typer.Option("--root", hidden=True)] = Path("/"),
 ) -> int:
     """Tell whether all is well, and if not, what to do."""
-    from appliance.host.status.gather import gather
-    from appliance.host.status.verdict import judge
+    from appliance.cli.status_text import show
 
-    while True:
-        facts = gather(Layout(root.absolute()))
-        verdict = judge(facts)
-        if as_json:
-            sys.stdout.write(json.dumps(as_plain(facts, verdict), ensure_ascii=False) + "\n")
-        else:
-            clear = "\033[H\033[2J" if watch and sys.stdout.isatty() else ""
-            sys.stdout.write(clear + as_text(facts, verdict, colour=_wants_colour()) + "\n")
-        sys.stdout.flush()
-        if not watch:
-            return verdict.exit_code
-        time.sleep(interval)
-
-
-def as_plain(facts: "Facts", verdict: "Verdict") -> dict[str, Any]:
-    """Return what --json prints. Names are stable: keys may come, none is renamed or goes."""
-    relay = facts.relay or {}
-    return {
-        "format": FORMAT,
-        "version": facts.version,
-        "time": round(facts.now, 3),
-        "hostname": facts.hostname,
-        "addresses": list(facts.addresses),
-        "state": verdict.state,
-        "headline": verdict.headline,
-        "parts": [asdict(part) for part in verdict.parts],
-        "generation": facts.generation,
-        "unconfirmed_until": facts.unconfirmed_until,
-        "certificates": [{"name": c.name, "path": c.path, "not_after": c.not_after} for c in facts.certificates],
-        "relay": relay or None,
-    }
-
-
-def as_text(facts: "Facts", verdict: "Verdict", *, colour: bool) -> str:
-    """Return the verdict for people: the cause first, then part by part, remedies below what is ill."""
-
-    def paint(state: str, text: str) -> str:
-        return f"{_COLOURS[state]}{text}\033[0m" if colour else text
-
-    lines = [
-        f"{facts.hostname}  {', '.join(facts.addresses) or 'no address'}",
-        paint(verdict.state, verdict.headline),
-        "",
-    ]
-    for part in verdict.parts:
-        lines.append(f"{paint(part.state, f'{_WORDS[part.state]:4}')}  {part.name:14} {part.summary}")
-        if part.cause:
-            lines.append(f"      {'':14} {part.cause}")
-        if part.remedy:
-            lines.append(f"      {'':14} -> {part.remedy}")
-    if not facts.as_root:
-        lines += ["", "Some things only root can see: sudo appliance status"]
-    return "\n".join(lines)
-
-
-def _wants_colour() -> bool:
-    return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    return show(as_json=as_json, watch=watch, interval=interval, root=root)

@@ -9,8 +9,10 @@ import binascii
 import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from appliance.config.model import Config
+if TYPE_CHECKING:
+    from appliance.config.model import Config
 
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.DOTALL)
 _SEQUENCE, _UTC_TIME, _GENERALIZED_TIME, _VERSION = 0x30, 0x17, 0x18, 0xA0
@@ -80,7 +82,7 @@ def _time(data: bytes, at: int) -> datetime:
     return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
 
 
-def expiries(config: Config) -> dict[str, float]:
+def expiries(config: "Config") -> dict[str, float]:
     """Return when each certificate in use ends (Unix seconds), by its file; unreadable ones are left out."""
     listeners = (config.listeners.tls, config.listeners.relp_tls)
     files = [listener.tls.cert_file for listener in listeners if listener is not None]
