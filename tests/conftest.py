@@ -71,8 +71,7 @@ def start_rsyslog(tmp_path: Path, processes: list[Process]) -> StartRsyslog:
     def start(relay_port: int, *, window: int = 20000, name: str = "rsyslog") -> tuple[Rsyslogd, int, int]:
         listen = listeners("tcp", "relp", queue=tmp_path / name / "queue")
         assert listen.tcp and listen.relp
-        # As in the VM: a shorter patience than the default ends with messages that nobody has yet.
-        rsyslogd = ApplianceRsyslog(tmp_path / name, listen, relay_port, relp_window=window, stop_within=15.0)
+        rsyslogd = ApplianceRsyslog(tmp_path / name, listen, relay_port, relp_window=window)
         processes.append(rsyslogd)
         rsyslogd.ready()
         return rsyslogd, listen.tcp.port, listen.relp.port

@@ -36,6 +36,14 @@ class Spool(Section):
             "drop_oldest: give up the oldest batches for new ones."
         ),
     ] = "block"
+    reserve: Annotated[
+        Size,
+        Meta(
+            description="Bytes beyond the bounds, when_full being block, for what senders by RELP have under way when "
+            "they are reached: it is stored, and acknowledged once there is room. At most half of min_free is used "
+            "of what must stay free."
+        ),
+    ] = Size(64 * 2**20)
     min_free: Annotated[Size, Meta(description="Bytes that must stay free on the file system.")] = Size(256 * 2**20)
     max_set_aside: Annotated[Size, Meta(description="Bytes of unreadable batches kept for a look.")] = Size(64 * 2**20)
     max_dead_letter: Annotated[Size, Meta(description="Bytes of entries kept that Loki refuses for good.")] = Size(

@@ -1480,7 +1480,7 @@ def _get_length(p: cython.p_uchar, c: _Cursor, end: cython.Py_ssize_t) -> cython
 def _skip(p: cython.p_uchar, c: _Cursor, end: cython.Py_ssize_t, tag: cython.ulonglong) -> cython.void:
     """Pass over the value of a field that is not known."""
     wire: cython.int = tag & 7
-    if tag >> 3 == 0:
+    if tag >> 3 == 0 or tag > 0xFFFFFFFF:  # no field has such a number
         c.bad = True
     elif wire == 0:
         _get_varint(p, c, end)

@@ -2,7 +2,9 @@
 
 It joins the hot path (`hot.py`), the labels, the writer and the connections' flow control. A batch
 closes at a size, at an age, or when a sender waits for its acknowledgement. Protocols are in
-`relp.py`, `syslog_tcp.py` and `push_api.py`.
+`relp.py`, `syslog_tcp.py` and `push_api.py`, who is told what is durable in `acknowledgements.py`.
+
+When the spool is full, connections without acknowledgement are not read; the others are.
 """
 
 import asyncio
@@ -13,6 +15,7 @@ from typing import NamedTuple, Protocol
 
 from appliance.config import model
 from appliance.relay import logproto
+from appliance.relay.acknowledgements import Acknowledgements, Session
 from appliance.relay.batch import ClosedBatch, SpoolWriter
 from appliance.relay.guard import Guard, GuardStats
 from appliance.relay.hot import BATCH_FULL, INPUTS, Conn, Packer, varint
@@ -44,20 +47,13 @@ class PushedStream(NamedTuple):
 class Flow(Protocol):
     """A connection that can be told to wait."""
 
+    @property
+    def acknowledged(self) -> bool:
+        """Whether its sender keeps what is not acknowledged, and waits when that is much."""
+
     def pause(self) -> None: ...
 
     def resume(self) -> None: ...
-
-
-class Session(Protocol):
-    """A connection whose messages are acknowledged."""
-
-    conn: Conn
-
-    def acknowledge(self, ranges: list[tuple[int, int]]) -> None: ...
-
-    def waits(self, now: float) -> bool:
-        """Whether the sender is likely to send nothing more before it is acknowledged."""
 
 
 @dataclass(slots=True)
@@ -89,11 +85,12 @@ class Intake:
         self.writer = SpoolWriter(spool, self._loop.call_soon_threadsafe)
         self._stats = IntakeStats()
         self._flows: set[Flow] = set()
-        self._paused = False
+        self._crowded = False
+        self._holding = False
         self._dirty: set[Session] = set()
         self._closed = 0  # number of the last batch closed
         self._durable = 0  # number of the last batch on disk
-        self._awaiting: list[tuple[int, Session, list[tuple[int, int]]]] = []
+        self.acknowledgements = Acknowledgements(spool, self._check_flow)
         self._age_timer: asyncio.TimerHandle | None = None
         self._late_timer: asyncio.TimerHandle | None = None
         self._guard = Guard(config.labels.guard, config.loki.limits, on_prune=self._forget_routes)
@@ -145,9 +142,7 @@ class Intake:
         stats.frames_cut = packer.frames_cut
         stats.guard = self._guard.stats
         stats.routes = len(packer.routes)
-        stats.ack_pending = sum(session.conn.unacked for session in self._dirty) + sum(
-            count for _, _, ranges in self._awaiting for _, count in ranges
-        )
+        stats.ack_pending = sum(session.conn.unacked for session in self._dirty) + self.acknowledgements.messages
         return stats
 
     # ---- connections ---------------------------------------------------------------------------
@@ -156,7 +151,7 @@ class Intake:
         self._flows.add(flow)
         self._stats.connections_total += 1
         self._stats.connections[input] = self._stats.connections.get(input, 0) + 1
-        if self._paused:
+        if self._has_to_wait(flow):
             flow.pause()
 
     def closed(self, flow: Flow, input: str) -> None:
@@ -208,7 +203,7 @@ class Intake:
         if self._dirty:
             if self._late_timer is None:
                 self._late_timer = self._loop.call_later(_LATE, self._look_for_waiting)
-            if not self._packer.count and not self._awaiting and self._durable == self._closed:
+            if not self._packer.count and not self.acknowledgements and self._durable == self._closed:
                 self.close_batch()  # everything was dropped by rule: acknowledge at once
 
     def sender_waits(self) -> None:
@@ -226,7 +221,7 @@ class Intake:
     def forget_session(self, session: Session) -> None:
         """The connection is gone: nobody is there to be acknowledged to."""
         self._dirty.discard(session)
-        self._awaiting = [item for item in self._awaiting if item[1] is not session]
+        self.acknowledgements.forget(session)
 
     # ---- batches -------------------------------------------------------------------------------
 
@@ -259,40 +254,34 @@ class Intake:
             ranges = session.conn.take_ranges()
             session.conn.unacked = 0
             if ranges:
-                self._awaiting.append((self._closed, session, ranges))
+                self.acknowledgements.add(self._closed, session, ranges)
         self._dirty.clear()
-        self._acknowledge()
+        self.acknowledgements.tell()
         self._check_flow()
 
     def _on_durable(self, number: int) -> None:
         self._durable = number
-        self._acknowledge()
+        self.acknowledgements.durable(number)
         self._check_flow()
-
-    def _acknowledge(self) -> None:
-        ready = 0
-        for number, session, ranges in self._awaiting:
-            if number > self._durable:
-                break
-            ready += 1
-            session.acknowledge(ranges)
-        if ready:
-            del self._awaiting[:ready]
 
     def acknowledged(self, session: Session) -> bool:
         """Whether everything this session sent is acknowledged."""
-        return session not in self._dirty and all(item[1] is not session for item in self._awaiting)
+        return session not in self._dirty and not self.acknowledgements.awaited_by(session)
 
     def _check_flow(self) -> None:
-        crowded = self.writer.waiting_bytes >= _WAITING_BATCHES * self.config.relay.batch.size
-        if crowded and not self._paused:
-            self._paused = True
-            for flow in list(self._flows):
+        waiting, holding = self.writer.waiting_bytes, self.acknowledgements.holding
+        crowded = waiting >= (1 if self._crowded else _WAITING_BATCHES) * self.config.relay.batch.size
+        if (crowded, holding) == (self._crowded, self._holding):
+            return
+        self._crowded, self._holding = crowded, holding
+        for flow in list(self._flows):
+            if self._has_to_wait(flow):
                 flow.pause()
-        elif self._paused and self.writer.waiting_bytes < self.config.relay.batch.size:
-            self._paused = False
-            for flow in list(self._flows):
+            else:
                 flow.resume()
+
+    def _has_to_wait(self, flow: Flow) -> bool:
+        return self._crowded or (self._holding and not flow.acknowledged)
 
     async def flush(self, timeout: float) -> bool:
         """Close the batch and wait until everything is on disk; False after `timeout` seconds."""

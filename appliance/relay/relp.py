@@ -8,6 +8,7 @@ intake says is durable, and notices when a sender waits. Source: the RELP specif
 import asyncio
 import logging
 import re
+import select
 import time
 
 from appliance import __version__
@@ -29,6 +30,7 @@ class RelpSession(Connection):
 
     input = "relp"
     trusted = True
+    acknowledged = True
 
     def __init__(self, intake: Intake, listener: Listener) -> None:
         super().__init__(intake, listener)
@@ -38,7 +40,7 @@ class RelpSession(Connection):
         self._stalled_at = 0
         self._acknowledged_at = 0.0
         self._closing: bytes | None = None
-        self._end = 0
+        self._gone: select.poll | None = None
 
     def feed(self, end: int) -> None:
         if self._stalled_at and self.last_read - self._acknowledged_at < _AT_ONCE:
@@ -75,8 +77,20 @@ class RelpSession(Connection):
         self._stalled_at = self.conn.unacked
         return bool(self.conn.unacked >= self._limit)
 
+    @property
+    def leaving(self) -> bool:
+        return self._closing is not None
+
+    def hung_up(self) -> bool:
+        """Whether the sender has gone without a word, so that what it sent may be nowhere else but in the socket."""
+        if self._gone is None:
+            self._gone = select.poll()
+            self._gone.register(self.transport.get_extra_info("socket"), select.POLLRDHUP)
+        return bool(self._gone.poll(0))
+
     def acknowledge(self, ranges: list[tuple[int, int]]) -> None:
-        if not self.transport.is_closing():
+        # To write to one that has gone would break the connection, and with it what is not yet read of it.
+        if not self.transport.is_closing() and not self.hung_up():
             self.transport.write(b"".join(relp_acknowledge(first, count) for first, count in ranges))
         self._acknowledged_at = time.monotonic()
         if self._closing is not None:

@@ -120,6 +120,7 @@ class Service:
         tasks: list[asyncio.Task[None]] = []
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGUSR1, self.intake.acknowledgements.let_in)
         loop.add_signal_handler(signal.SIGHUP, lambda: tasks.append(loop.create_task(self.reload())))
         await self.start()
         self.notifier.ready("forwarding")
@@ -177,15 +178,16 @@ class Service:
         self.notifier.stopping()
         await self.relp.stop_listening()
         await self.syslog_tcp.stop_listening()
-        for connection in self.relp.connections:
-            connection.pause()
+        for connection in self._relp_sessions():
+            if not connection.hung_up():
+                connection.pause()
         self.intake.writer.hurry()
-        await self._drain_syslog()
+        self.intake.acknowledgements.end_holding()
+        await self._drain()
         self.syslog_tcp.close()
         await asyncio.sleep(_SETTLE)  # what these connections left unterminated is taken now
         await asyncio.gather(self.push.stop(_DRAIN), self._flush())
-        for connection in list(self.relp.connections):
-            assert isinstance(connection, RelpSession)
+        for connection in self._relp_sessions():
             connection.server_close()
         await self.http.stop(0.2)
         loop = asyncio.get_running_loop()
@@ -193,14 +195,19 @@ class Service:
         await loop.run_in_executor(None, self.sender.stop, 2.0)
         log.info("stopped", extra={"spooled": len(self.spool)})
 
-    async def _drain_syslog(self) -> None:
-        """Take what senders without acknowledgement have sent already and is in the kernel's buffers."""
+    def _relp_sessions(self) -> list[RelpSession]:
+        return [connection for connection in self.relp.connections if isinstance(connection, RelpSession)]
+
+    async def _drain(self) -> None:
+        """Take what is in the kernel's buffers of senders that will not send it again.
+
+        Those without acknowledgement, and those by RELP that have gone, as rsyslog before us when the machine stops.
+        """
         deadline = time.monotonic() + _LAST_READS
         while (now := time.monotonic()) < deadline:
-            busy = self.intake.writer.waiting_bytes or any(
-                now - connection.last_read < _QUIET for connection in self.syslog_tcp.connections
-            )
-            if not busy:
+            gone = [session for session in self._relp_sessions() if session.hung_up()]
+            busy = any(now - connection.last_read < _QUIET for connection in self.syslog_tcp.connections)
+            if not busy and not gone and not self.intake.writer.waiting_bytes:
                 return
             await asyncio.sleep(_SETTLE)
 

@@ -6,7 +6,6 @@ what a segment is (order, age, size, checksum, tenant) stands in its name. Bound
 when to send, and what Loki said, is the sender's.
 """
 
-import contextlib
 import errno
 import fcntl
 import itertools
@@ -23,6 +22,7 @@ from typing import NamedTuple
 from appliance.config import model
 from appliance.errors import ApplianceError
 from appliance.relay.hot import BatchStreams
+from appliance.relay.set_aside import move_aside
 
 log = logging.getLogger(__name__)
 
@@ -141,6 +141,8 @@ class Spool:
         self._failed_at = 0.0  # monotonic time when the disk itself failed; 0 when only a bound was reached
         self.stats = SpoolStats()
         self.settings = settings
+        self.generous = False
+        """Twice the reserve may be used: a sender is about to go, and hands over what it has."""
         self.path = Path(settings.path)
         self._aside = self.path / _ASIDE
         try:
@@ -268,21 +270,7 @@ class Spool:
 
     def _move_aside(self, name: str, reason: str) -> None:
         self.stats.set_aside += 1
-        log.error("a file of the spool is set aside", extra={"key": "set aside", "file": name, "reason": reason})
-        try:
-            os.rename(self.path / name, self._aside / name)
-            with contextlib.suppress(OSError):  # a full disk has no room for it, and the log has it
-                (self._aside / f"{name}.reason").write_text(reason + "\n")
-            kept = sorted(self._aside.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-            total = 0
-            for path in kept:
-                total += path.stat().st_size
-                if total > self.settings.max_set_aside:
-                    path.unlink()
-        except FileNotFoundError:
-            pass  # gone already, which is what this is for
-        except OSError as error:  # it stays where it is, and is out of the way all the same
-            log.error("it cannot be moved", extra={"key": "set aside fails", "file": name, "reason": error.strerror})
+        move_aside(self.path / name, self._aside, reason, self.settings.max_set_aside)
 
     def _forget_recent(self, segment: Segment) -> None:
         if self._recent.pop(segment.sequence, None) is not None:
@@ -293,23 +281,24 @@ class Spool:
     def append(self, batches: Iterable[NewSegment], *, at_the_end: bool = False) -> None:
         """Write batches durably, in order, as one commit: all files, then the directory once.
 
-        Raises SpoolFull, with nothing written of the batch that does not fit and of those after it;
-        those before it are durable. The caller keeps what was not written: see `stats.written`.
+        Raises SpoolFull, with nothing written of the batch that does not even fit into the reserve and of
+        those after it; those before it are durable. The caller keeps what was not written: see `stats.written`.
         `at_the_end` writes the little that is in memory when the relay stops over the bounds, which
         hold again at the next start: a sender without acknowledgement would lose it.
         """
         started = time.monotonic()
         before = self.stats.written
+        over = False
         try:
             for batch in batches:
-                if not at_the_end:
-                    self._make_room(len(batch.compressed))
+                over = not at_the_end and not self._make_room(len(batch.compressed))
                 self._publish(self._write(batch), batch)
         finally:
             if self.stats.written > before:
                 os.fsync(self._directory)
                 self.stats.last_sync_seconds = time.monotonic() - started
-        self._not_full()
+        if not over:
+            self._not_full()
 
     def _write(self, batch: NewSegment) -> Segment:
         crc = zlib.crc32(batch.compressed)
@@ -345,20 +334,29 @@ class Spool:
                 self._recent_bytes += segment.size
             self._arrived.notify_all()
 
-    def _make_room(self, size: int) -> None:
-        """Keep the bounds for `size` more bytes, giving up the oldest if so configured, or raise SpoolFull."""
+    def _make_room(self, size: int) -> bool:
+        """Keep the bounds for `size` more bytes, giving up the oldest if so configured, or raise SpoolFull.
+
+        False when the bytes have to go into the reserve.
+        """
         self.drop_expired()
         while reason := self._no_room_for(size):
             oldest = self.head(1)
             if self.settings.when_full == "block" or not oldest:
-                raise self._full(reason, size)
+                full = self._full(reason, size)
+                if self._no_room_for(size, reserve=self.settings.reserve * (2 if self.generous else 1)):
+                    raise full
+                return False
             self.remove(oldest[0], dropped="spool_full")
+        return True
 
-    def _no_room_for(self, size: int) -> str:
-        if self.stats.bytes + size > self.settings.max_size:
+    def _no_room_for(self, size: int, *, reserve: int = 0) -> str:
+        """Why `size` more bytes are too many; empty when they are not. `reserve` bytes go beyond the bounds."""
+        if self.stats.bytes + size > self.settings.max_size + reserve:
             return f"it holds {self.stats.bytes} bytes of at most {int(self.settings.max_size)}"
         space = os.statvfs(self._directory)
-        if space.f_bavail * space.f_frsize - size < self.settings.min_free:
+        floor = self.settings.min_free - min(reserve, self.settings.min_free // 2)
+        if space.f_bavail * space.f_frsize - size < floor:
             return f"less than {self.settings.min_free} are free on its file system"
         return ""
 

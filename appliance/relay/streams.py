@@ -25,6 +25,7 @@ class Connection(asyncio.BufferedProtocol):
 
     input = "syslog_tcp"
     trusted = False
+    acknowledged = False
 
     def __init__(self, intake: Intake, listener: "Listener") -> None:
         self._intake = intake

@@ -152,6 +152,12 @@ class RelpClient:
             pass  # gone already
         self.disconnect()
 
+    def vanish(self) -> None:
+        """From another thread: break off without a word, and never come back."""
+        self._patience = 0
+        if self._socket is not None:
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def disconnect(self) -> None:
         """Break off without a word."""
         if self._socket is not None:

@@ -1,6 +1,9 @@
 """The appliance's own rsyslog: rendered from a configuration, run on ports of loopback."""
 
 import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +11,9 @@ from appliance.config import model
 from appliance.config.units import Endpoint, Size
 from appliance.host.rsyslog import Paths, render
 from tests.harness.net import free_port
-from tests.harness.processes import Rsyslogd
+from tests.harness.processes import ROOT, Rsyslogd
 
+STOP = ROOT / "image/elements/forwarder/files/usr/lib/appliance/stop-rsyslog"
 LOOPBACK = "127.0.0.1"
 
 
@@ -52,21 +56,31 @@ class ApplianceRsyslog(Rsyslogd):
         relp_port: int,
         *,
         zone: str = "UTC",
-        stop_within: float = 3.0,
+        tell: Callable[[int], Sequence[str]] = lambda pid: ("true",),
         **relay: Any,
     ) -> None:
+        """`tell` makes the command by which the relay learns that rsyslogd, a process id, is about to stop."""
         self.listen = listen
+        self.tell = tell
+        self.gate = directory / "gate"
         self.statistics = directory / "stats.json"
         work = directory / "state"
         work.mkdir(parents=True, exist_ok=True)
         text = render(
             configuration(listen, relp_port, **relay),
-            paths=Paths(work=str(work), statistics=str(self.statistics)),
+            paths=Paths(work=str(work), statistics=str(self.statistics), gate=str(self.gate)),
             stats_interval=1,
-            stop_within=stop_within,
         )
         super().__init__(directory, text)
         self.env = {"LC_ALL": "C", "TZ": zone}
+
+    def terminate(self, timeout: float = 40) -> float:
+        """Stop it as its unit does; the seconds it took."""
+        started = time.monotonic()
+        with subprocess.Popen([str(STOP), str(self.pid), str(self.gate), *self.tell(self.pid)]) as stopping:
+            self.wait(timeout)
+            assert stopping.wait(timeout) == 0
+        return time.monotonic() - started
 
     def ready(self) -> "ApplianceRsyslog":
         """Start and wait until the listeners are there."""

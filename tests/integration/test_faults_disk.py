@@ -13,6 +13,7 @@ import pytest
 from tests.conftest import StartRelay
 from tests.harness.load import RelpLoad
 from tests.harness.net import wait_until
+from tests.harness.processes import Relay
 from tests.harness.senders import numbered, octet_counted
 from tests.integration.test_faults_loki import arrives
 from tests.loki_double import LokiUnderTest
@@ -120,6 +121,85 @@ def test_a_full_spool_holds_senders_back_and_memory_stays_bounded(loki: LokiUnde
     assert relay.rss() < 120 * MIB
 
 
+FULL_SOON = {"relay": {"batch": {"size": "256KiB"}, "spool": {"max_size": "2MiB"}}}
+
+
+def held(relay: Relay, load: RelpLoad) -> None:
+    """Wait until the spool is full and its sender waits for acknowledgements."""
+    wait_until(lambda: is_full(relay.get("/status")[1]), 30)
+
+    def stands_still() -> bool:
+        before = load.produced
+        time.sleep(0.5)
+        return load.produced == before
+
+    wait_until(stands_still, 20)
+
+
+def test_a_sender_that_ends_its_session_before_a_full_spool_is_acknowledged_what_it_sent(
+    loki: LokiUnderTest, start_relay: StartRelay
+) -> None:
+    relay = start_relay(loki.push_url, FULL_SOON)
+    loki.fault("refuse")
+    filling = RelpLoad(relay.relp, make=random_text, patience=120)
+    held(relay, filling)
+    with socket.create_connection(("127.0.0.1", relay.relp), timeout=10) as sender:
+        sender.sendall(b"1 open 30 relp_version=0\ncommands=syslog\n")
+        assert b"1 rsp" in sender.recv(1000)
+        message = random_text(10**6)
+        sender.sendall(b"2 syslog %d %s\n" % (len(message), message))
+        sender.settimeout(2)
+        with pytest.raises(TimeoutError):
+            sender.recv(1000)
+        sender.sendall(b"3 close 0\n")
+        sender.settimeout(10)
+        answers = b""
+        while b"3 rsp" not in answers:
+            answers += sender.recv(1000)
+        assert b"2 rsp 6 200 OK\n" in answers
+    loki.clear()
+    sent = filling.finish(60)
+    wait_until(lambda: loki.count() == sent + 1, 30, what=lambda: (loki.count(), sent))
+
+
+def test_a_sender_that_vanishes_before_a_full_spool_left_nothing_behind(
+    loki: LokiUnderTest, start_relay: StartRelay
+) -> None:
+    """As rsyslogd does that is stopped and has nobody who takes over: what it sent is on disk all the same."""
+    relay = start_relay(loki.push_url, FULL_SOON)
+    loki.fault("refuse")
+    load = RelpLoad(relay.relp, make=random_text, patience=120)
+    held(relay, load)
+    sent, acknowledged = load.produced, load.client.acknowledged
+    load.client.vanish()
+    time.sleep(0.5)
+    relay.kill()
+    relay.up()
+    loki.clear()
+    wait_until(lambda: loki.count() >= sent - 1, 30, what=lambda: (loki.count(), sent, acknowledged))
+    tally = loki.tally(sent)
+    # The last one produced may not have been sent yet.
+    assert tally.lost <= 1 < sent - acknowledged
+    assert tally.duplicates == 0
+
+
+def test_a_full_relay_that_is_stopped_acknowledges_what_it_has_so_that_it_does_not_come_twice(
+    loki: LokiUnderTest, start_relay: StartRelay
+) -> None:
+    relay = start_relay(loki.push_url, FULL_SOON)
+    loki.fault("refuse")
+    load = RelpLoad(relay.relp, make=random_text, patience=120)
+    held(relay, load)
+    assert load.produced - load.client.acknowledged > 1000
+    assert relay.terminate() < 5
+    relay.up()
+    held(relay, load)
+    loki.clear()
+    sent = load.finish(60)
+    tally = arrives(loki, sent, 60)
+    assert (tally.lost, tally.duplicates) == (0, 0)
+
+
 def test_drop_oldest_counts_every_entry_it_gives_up(loki: LokiUnderTest, start_relay: StartRelay) -> None:
     relay = start_relay(
         loki.push_url,
@@ -137,17 +217,20 @@ def test_drop_oldest_counts_every_entry_it_gives_up(loki: LokiUnderTest, start_r
     assert (tally.lost, tally.duplicates) == (dropped, 0)
 
 
-def test_free_space_below_the_floor_is_not_touched(
-    loki: LokiUnderTest, start_relay: StartRelay, small_disk: Path
+@pytest.mark.parametrize(("reserve", "left"), [("0B", 2.0), ("64MiB", 1.0)])
+def test_free_space_below_the_floor_is_not_touched_but_for_the_reserve(
+    loki: LokiUnderTest, start_relay: StartRelay, small_disk: Path, reserve: str, left: float
 ) -> None:
     import shutil
 
-    relay = start_relay(loki.push_url, {"relay": {"spool": {"path": str(small_disk / "spool"), "min_free": "3MiB"}}})
+    spool = {"path": str(small_disk / "spool"), "min_free": "3MiB", "reserve": reserve}
+    relay = start_relay(loki.push_url, {"relay": {"spool": spool}})
     loki.fault("refuse")
     load = RelpLoad(relay.relp, total=30000, make=random_text, patience=120)
     wait_until(lambda: is_full(relay.get("/status")[1]), 30)
     time.sleep(1)
-    assert shutil.disk_usage(small_disk).free >= 2 * MIB  # the floor, less the batch that met it
+    # The floor, or half of it with a reserve, less the batch that met it.
+    assert shutil.disk_usage(small_disk).free >= left * MIB
     loki.clear()
     tally = arrives(loki, load.finish(90, stop=False), 60)
     assert (tally.lost, tally.duplicates) == (0, 0)

@@ -4,7 +4,7 @@ import re
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from appliance.config import model
@@ -256,6 +256,7 @@ def test_a_batch_closes_at_its_size_and_loses_nothing(modules: Modules) -> None:
 
 @relaxed
 @given(st.binary(max_size=80))
+@example(b"\xd9\x80\x80\x80\x10" + bytes(8))  # a tag of more than 32 bits
 def test_scanning_any_bytes_says_no_or_what_protobuf_says(modules: Modules, data: bytes) -> None:
     parts = modules.hot.scan_push(data)
     try:

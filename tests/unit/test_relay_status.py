@@ -42,7 +42,7 @@ class Holder:
 
 @pytest.fixture
 def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
-    settings = model.Spool(path=str(tmp_path), max_size=Size(1000), min_free=Size(0))
+    settings = model.Spool(path=str(tmp_path), max_size=Size(1000), min_free=Size(0), reserve=Size(0))
     config = model.Config(loki=model.Loki(url=URL, tenant="team"), relay=model.Relay(spool=settings))
     spool = Spool(settings)
     found = Parts(

@@ -25,7 +25,7 @@ def batch(text: str = "hello", *, tenant: str = "", pad: int = 0) -> NewSegment:
 
 
 def spool(path: Path, **changes: object) -> Spool:
-    settings = {"path": str(path), "min_free": Size(0), **changes}
+    settings = {"path": str(path), "min_free": Size(0), "reserve": Size(0), **changes}
     return Spool(model.Spool(**settings))  # type: ignore[arg-type]
 
 
@@ -187,6 +187,39 @@ def test_when_full_blocks_nothing_is_lost_and_it_says_so(tmp_path: Path) -> None
     one.append([batches[3]])
     assert not one.stats.full
     assert contents(one) == [each.compressed for each in batches[1:4]]
+
+
+def test_beyond_its_bound_it_takes_the_reserve_and_says_that_it_is_full(tmp_path: Path) -> None:
+    one = spool(tmp_path, max_size=Size(3000), reserve=Size(2000))
+    batches = [batch(str(number), pad=900) for number in range(8)]
+    one.append(batches[:3])
+    assert not one.stats.full
+    one.append(batches[3:5])
+    assert one.stats.full and one.stats.written == 5
+    with pytest.raises(SpoolFull):
+        one.append(batches[5:])
+    assert one.stats.written == 5
+    one.generous = True
+    one.append(batches[5:7])
+    assert one.stats.written == 7
+    with pytest.raises(SpoolFull):
+        one.append(batches[7:])
+    for segment in one.segments()[:5]:
+        one.remove(segment)
+    assert one.no_room() == "" and not one.stats.full
+    one.append(batches[7:])
+    assert not one.stats.full
+    again = spool(tmp_path, max_size=Size(2000), reserve=Size(2000))
+    assert again.no_room(), "a restart beyond the bound finds it full"
+
+
+def test_the_reserve_takes_at_most_half_of_what_must_stay_free(tmp_path: Path) -> None:
+    free = shutil.disk_usage(tmp_path).free
+    with pytest.raises(SpoolFull, match="are free"):
+        spool(tmp_path / "a", min_free=Size(4 * free), reserve=Size(3 * free)).append([batch()])
+    over = spool(tmp_path / "b", min_free=Size(free + 2**30), reserve=Size(free))
+    over.append([batch()])
+    assert over.stats.full and over.stats.written == 1
 
 
 def test_drop_oldest_gives_up_the_oldest_and_counts_them(tmp_path: Path) -> None:

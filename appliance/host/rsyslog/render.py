@@ -6,7 +6,7 @@ Responsible for what rsyslog does with a message until the relay has it; the rul
 What rsyslogd needs around it, beyond the file: the environment LC_ALL=C (in a UTF-8 locale bytes that
 are not UTF-8 match nothing), the directories of `Paths` and of the queue, net.core.rmem_max at least
 `listeners.udp.receive_buffer`, open files at least twice the connections, journald not forwarding to
-syslog, and time to save its queue when it is stopped (`STOP_SECONDS`).
+syslog, and to be stopped by `stop-rsyslog`, which shuts the gate in time.
 """
 
 import os
@@ -28,12 +28,9 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATE = "rsyslog.conf.j2"
-STOP_SECONDS = 30
-"""How long rsyslogd may take to end: it first hands on what it can, then saves its queue."""
 _SLACK = 8192  # what rsyslog takes beyond the relay's longest message, so that the relay sees it is too long
 BATCH = 128
-"""Messages that rsyslog's worker has in hand. Larger ones were not cheaper (measured), and what is in hand
-is lost when rsyslog is stopped while the relay is away."""
+"""Messages that rsyslog's worker has in hand. Larger ones were not cheaper (measured)."""
 _TCP_THREADS = 2
 _CHECK_TIMEOUT = 20.0
 
@@ -46,6 +43,8 @@ class Paths:
     """Directory of imjournal's place in the journal, and of queues not said otherwise."""
     statistics: str = "/run/appliance/rsyslog-stats.json"
     """impstats' counters, lines `DATE: {json}`, a block each interval; the relay reads its end."""
+    gate: str = "/run/appliance/rsyslog-gate"
+    """While it says SUSPENDED no worker begins another batch; `stop-rsyslog` writes it."""
 
 
 def render(
@@ -55,13 +54,13 @@ def render(
     paths: Paths | None = None,
     own_units: Iterable[str] = ("rsyslog.service", "appliance-relay.service"),
     stats_interval: int = 10,
-    stop_within: float = 15.0,
+    stop_within: float = 10.0,
 ) -> str:
     """The whole rsyslog.conf.
 
     `relp_target` is where the relay listens, `relay.listen.relp` unless said; `own_units` are the units
-    whose messages are not forwarded from the journal. `stop_within` are the seconds that rsyslogd goes on
-    emptying its queue when it is stopped, before it saves the rest. Raise ApplianceError for what cannot be
+    whose messages are not forwarded from the journal. `stop_within` are the seconds that a worker has for
+    what it has in hand when rsyslogd is stopped, before its queue is saved. Raise ApplianceError for what cannot be
     written down.
     """
     target = relp_target or config.relay.listen.relp
@@ -99,6 +98,7 @@ def render(
             queue_disk=int(queue.max_disk),
             journal_disk=max(16 * 2**20, int(queue.max_disk) // 16),
             work_directory=paths.work,
+            gate_file=paths.gate,
             stats_file=paths.statistics,
             stats_interval=stats_interval,
             stats_size=1_000_000,
