@@ -24,7 +24,7 @@ _RETRY = 0.5  # seconds between two tries while the spool is full
 class ClosedBatch(NamedTuple):
     """A batch ready to be written; `done` is told in the loop's thread what became of it."""
 
-    body: bytes | bytearray
+    body: bytearray
     streams: BatchStreams | None
     entries: int
     oldest_ns: int
@@ -33,6 +33,8 @@ class ClosedBatch(NamedTuple):
     must_wait: bool
     """Whether it waits while the spool is full; else `done` is given SpoolFull at once."""
     done: Callable[[SpoolFull | None], None]
+    release: Callable[[bytearray], None]
+    """Is given the body when that is not needed any more, in the writer's thread."""
 
 
 class SpoolWriter:
@@ -45,6 +47,7 @@ class SpoolWriter:
         self._wake = threading.Condition()
         self._stopping = False
         self._at_the_end = False
+        self._scratch = bytearray()
         self.waiting_bytes = 0
         """Bytes handed over and not yet on disk; changed in the loop's thread only."""
         self.last_progress = time.monotonic()
@@ -88,7 +91,8 @@ class SpoolWriter:
                 self._queue.clear()
                 stopping = self._stopping
             self.last_progress = time.monotonic()
-            pending += [(batch, _compress(batch)) for batch in taken]
+            pending += [(batch, self._compress(batch)) for batch in taken]
+            del taken
             if pending:
                 pending = self._write(pending)
                 if pending and not stopping:
@@ -112,23 +116,28 @@ class SpoolWriter:
         except OSError as error:
             full = SpoolFull(f"the spool cannot be synced: {error.strerror}", hint="look at the disk")
             log.error(full.message, extra={"key": "spool full", "hint": full.hint})
-        for batch, _ in pending[:durable]:
-            self._call(self._done, batch, None)
+        for batch, segment in pending[:durable]:
+            self._call(self._done, batch, segment, None)
         waiting = []
         for batch, segment in pending[durable:]:
             if batch.must_wait:
                 waiting.append((batch, segment))
             else:
-                self._call(self._done, batch, full)
+                self._call(self._done, batch, segment, full)
         return waiting
 
-    def _done(self, batch: ClosedBatch, error: SpoolFull | None) -> None:
-        self.waiting_bytes -= len(batch.body)
+    def _done(self, batch: ClosedBatch, segment: NewSegment, error: SpoolFull | None) -> None:
+        self.waiting_bytes -= segment.raw_size
         batch.done(error)
 
-
-def _compress(batch: ClosedBatch) -> NewSegment:
-    compressed = bytes(cramjam.snappy.compress_raw(batch.body))
-    return NewSegment(
-        compressed, batch.streams, batch.entries, len(batch.body), batch.oldest_ns, batch.newest_ns, batch.tenant
-    )
+    def _compress(self, batch: ClosedBatch) -> NewSegment:
+        body, size = batch.body, len(batch.body)
+        needed = cramjam.snappy.compress_raw_max_len(body)
+        if needed > len(self._scratch):
+            self._scratch = bytearray(needed)
+        written = cramjam.snappy.compress_raw_into(body, self._scratch)
+        compressed = bytes(memoryview(self._scratch)[:written])
+        batch.release(body)
+        return NewSegment(
+            compressed, batch.streams, batch.entries, size, batch.oldest_ns, batch.newest_ns, batch.tenant
+        )

@@ -19,6 +19,7 @@ from typing import Any
 import cython
 
 if cython.compiled:
+    from cython.cimports.cpython.bytearray import PyByteArray_Resize  # type: ignore[import-not-found]
     from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize  # type: ignore[import-not-found]
     from cython.cimports.libc.string import memchr, memcmp, memcpy  # type: ignore[import-not-found]
 
@@ -27,6 +28,7 @@ _META_ROOM = cython.declare(cython.int, 60000)  # bytes of metadata kept of an e
 _META_PAIRS = cython.declare(cython.int, 110)  # Loki refuses an entry with more than 128
 ROUTE_META_ROOM = 32768
 """Bytes of metadata that a route may give all its entries."""
+_SPARE = 2  # bodies of past batches kept for the next ones
 _ROUTE_BYTES = 16 * 2**20  # of headers and metadata remembered with routes, before all are forgotten
 
 INPUTS = ("relp", "syslog_tcp", "udp", "tcp", "tls", "relp_in", "relp_tls", "journal")
@@ -45,6 +47,7 @@ def compiled() -> bool:
     return bool(cython.compiled)
 
 
+@cython.no_gc
 @cython.cclass
 class Target:
     """One stream of Loki: its labels as encoded bytes, and its place in the batch being filled."""
@@ -59,6 +62,7 @@ class Target:
     size: cython.longlong
     oldest: cython.longlong
     newest: cython.longlong
+    sent: cython.bint  # was in a batch before
     last_ns: cython.longlong
     bump: cython.int
 
@@ -73,6 +77,7 @@ class Target:
         self.size = 0
         self.oldest = 0
         self.newest = 0
+        self.sent = False
         self.last_ns = -1
         self.bump = 0
 
@@ -93,6 +98,7 @@ class Tally:
         self.epoch = -1
 
 
+@cython.no_gc  # there may be 65,536, none of them part of a cycle
 @cython.cclass
 class Route:
     """Where records with one key go: a target (None drops them), metadata they all get, who sends them."""
@@ -313,6 +319,8 @@ def charge_whole(streams: BatchStreams, states: dict, held: dict, room: Room, ge
 
 def varint(value: int) -> bytes:
     """Protobuf's variable-length integer."""
+    if 0 <= value < 0x80:
+        return _ONE_BYTE[value]
     out = bytearray()
     while value >= 0x80:
         out.append(value & 0x7F | 0x80)
@@ -325,6 +333,9 @@ def encode_pair(name: bytes, value: bytes) -> bytes:
     """One pair of structured metadata, as the field of an entry."""
     inner = b"\x0a" + varint(len(name)) + name + b"\x12" + varint(len(value)) + value
     return b"\x1a" + varint(len(inner)) + inner
+
+
+_ONE_BYTE = [bytes([value]) for value in range(128)]
 
 
 @cython.cfunc
@@ -539,6 +550,7 @@ class Packer:
     epoch: cython.longlong
     targets: list
     tallies: list
+    spare: list
     entry_slot: cython.int[::1]
     entry_size: cython.int[::1]
     input_messages: cython.longlong[::1]
@@ -585,6 +597,7 @@ class Packer:
         self.entry_size = array("i", bytes(4 * _MAX_ENTRIES))
         self.epoch = 0
         self.words = []
+        self.spare = []
         self._clear()
 
     @cython.cfunc
@@ -1340,7 +1353,9 @@ class Packer:
     def close(self) -> tuple[bytearray, BatchStreams, list[Tally]]:
         """The batch as a PushRequest, entries of a stream together and in order of arrival.
 
-        Returns (body, what is in it, who sent how much) and begins anew.
+        Streams that are in a batch for the first time are the last of it: Loki's answer is about the
+        last stream, so that it tells whether there was room for them. Returns (body, what is in it,
+        who sent how much) and begins anew; a body that is not needed any more may be given to `reuse`.
         """
         slots: cython.int = len(self.targets)
         slot: cython.int
@@ -1349,17 +1364,32 @@ class Packer:
         target: Target
         place: cython.longlong[::1] = array("q", bytes(8 * max(slots, 1)))
         streams: BatchStreams = BatchStreams(slots)
+        ordered: list = []
+        new: list = []
         for slot in range(slots):
             target = cython.cast(Target, self.targets[slot])
+            if target.sent:
+                ordered.append(target)
+            else:
+                target.sent = True
+                new.append(target)
+        ordered += new
+        for slot in range(slots):
+            target = cython.cast(Target, ordered[slot])
             size = len(target.field) + target.size
             size += 1 + _varint_size(size)
             streams._add(target.labels, total, size, target.entries, target.oldest, target.newest)
             total += size
-        body = bytearray(total)
+        body: bytearray
+        if cython.compiled:
+            body = self.spare.pop() if self.spare else bytearray()
+            PyByteArray_Resize(body, total)
+        else:
+            body = bytearray(total)
         to: cython.p_uchar = body
         at: cython.Py_ssize_t = 0
         for slot in range(slots):
-            target = cython.cast(Target, self.targets[slot])
+            target = cython.cast(Target, ordered[slot])
             size = len(target.field) + target.size
             to[at] = 0x0A
             at = _put_varint(to, at + 1, size)
@@ -1367,7 +1397,7 @@ class Packer:
                 memcpy(to + at, cython.cast(cython.p_char, target.field), len(target.field))
             else:
                 to[at : at + len(target.field)] = target.field
-            place[slot] = at + len(target.field)
+            place[target.slot] = at + len(target.field)
             at += size
         source: cython.p_uchar = self.arena
         start: cython.Py_ssize_t = 0
@@ -1381,6 +1411,15 @@ class Packer:
         result = (body, streams, self.tallies)
         self._clear()
         return result
+
+    def reuse(self, body: bytearray) -> None:
+        """Take back the memory of a batch, which costs less than fresh memory of the system. Thread-safe."""
+        if len(self.spare) < _SPARE:
+            self.spare.append(body)
+
+    def forget_spare(self) -> None:
+        """Free the memory that is kept for the next batches."""
+        self.spare.clear()
 
 
 @cython.cfunc

@@ -95,17 +95,21 @@ class _RequestRefused(Exception):
         self.response = response
 
 
+BACKLOG = 2000
+"""Connections that may wait to be accepted; a burst of more is reset by the kernel with what was sent on them."""
+
+
 def open_listener(endpoint: Endpoint) -> socket.socket:
     """A listening TCP socket; `:port` and `[::]:port` take IPv4 and IPv6. Raise ApplianceError."""
     host, port = endpoint.host, endpoint.port
     try:
         if host in ("", "::") and socket.has_dualstack_ipv6():
             with contextlib.suppress(OSError):  # IPv6 may be switched off
-                return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=512)
+                return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=BACKLOG)
         family, _, _, _, address = socket.getaddrinfo(
             host or "0.0.0.0", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        return socket.create_server(address[:2], family=family, backlog=512)
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except OSError as error:
         raise ApplianceError(
             f"cannot listen on {endpoint}: {error.strerror or error}",
@@ -136,7 +140,7 @@ class HttpServer:
         listener = open_listener(listen)
         listener.setblocking(False)
         self._stopping = False
-        self._server = await asyncio.start_server(self._accept, sock=listener, limit=_READ)
+        self._server = await asyncio.start_server(self._accept, sock=listener, limit=_READ, backlog=BACKLOG)
         host, port = listener.getsockname()[:2]
         self.endpoint = Endpoint(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 

@@ -128,6 +128,8 @@ class Intake:
 
     def _prune(self) -> None:
         self._guard.prune(time.time_ns())
+        if not self._packer.count:
+            self._packer.forget_spare()  # nothing came for a while
         self._loop.call_later(_PRUNE, self._prune)
 
     @property
@@ -248,6 +250,7 @@ class Intake:
                     "",
                     True,
                     lambda error: self._on_durable(number),
+                    self._packer.reuse,
                 )
             )
         for session in self._dirty:
@@ -332,6 +335,7 @@ class Intake:
                 tenant,
                 False,
                 done,
+                lambda body: None,
             )
         )
         await result

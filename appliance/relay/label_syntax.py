@@ -6,14 +6,13 @@ Source: Prometheus' promql.ParseMetric and strutil.Unquote, Go's strconv.Quote.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 _PAIR = r'([a-zA-Z_][a-zA-Z0-9_]*)="([^"\\\n]*)"'
 _SIMPLE_PAIR = re.compile(_PAIR)
 _SIMPLE = re.compile(r"\{(?:" + _PAIR + "(?:, ?" + _PAIR + r")*,?)?\}")
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _SPACE = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
-_PLAIN = re.compile(r"[ !#-\[\]-~]*")  # printable ASCII that %q leaves alone
 _ESCAPES = {"a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11, "\\": 92}
 _QUOTED = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v",
            "\\": "\\\\", '"': '\\"'}  # fmt: skip
@@ -36,12 +35,23 @@ def parse_labels(text: str) -> dict[str, str]:
 
 def format_labels(labels: Mapping[str, str]) -> str:
     """Sorted by name, quoted: the one spelling of a stream, as Promtail and Loki write it."""
-    return "{" + ", ".join(f"{name}={quote(labels[name])}" for name in sorted(labels)) + "}"
+    return join_pairs([format_pair(name, labels[name]) for name in sorted(labels)])
+
+
+def format_pair(name: str, value: str) -> str:
+    """`name="value"`."""
+    return f"{name}={quote(value)}"
+
+
+def join_pairs(pairs: Iterable[str]) -> str:
+    """Labels of pairs that are in order."""
+    return "{" + ", ".join(pairs) + "}"
 
 
 def quote(value: str) -> str:
     """As Go's strconv.Quote. Lone surrogates become U+FFFD: a label value is always valid UTF-8."""
-    if _PLAIN.fullmatch(value):
+    # Printable ASCII is left alone by %q. Looked at this way because it costs a third of an expression.
+    if value.isascii() and value.isprintable() and '"' not in value and "\\" not in value:
         return f'"{value}"'
     return '"' + "".join(map(_quote_character, value)) + '"'
 

@@ -33,6 +33,7 @@ FACILITIES = (
 )  # fmt: skip
 _META = "__syslog_"
 _LONGEST_NAME = 255  # characters of a sender's name in the table of senders
+_ADMITTED = 4096  # label sets of which the guard's answer is remembered
 _REMEMBERED = 1024  # characters of labels; longer ones are looked at each time, for memory's sake
 
 
@@ -143,7 +144,7 @@ class Resolver:
         if admitted is None:
             if sum(map(len, labels.values())) > _REMEMBERED:
                 return self._guard.admit(labels, self._packer.now_ns)
-            if len(self._admitted) >= self._packer.max_routes:
+            if len(self._admitted) >= _ADMITTED:
                 self._admitted.clear()
             admitted = self._admitted[key] = self._guard.admit(labels, self._packer.now_ns)
         return admitted

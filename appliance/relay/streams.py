@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from appliance.config.units import Endpoint
 from appliance.relay.hot import INPUTS, Conn
-from appliance.relay.http_server import open_listener
+from appliance.relay.http_server import BACKLOG, open_listener
 from appliance.relay.intake import READ, Intake
 
 log = logging.getLogger(__name__)
@@ -136,7 +136,9 @@ class Listener:
     async def start(self, endpoint: Endpoint) -> None:
         """Listen; raises ApplianceError when the address cannot be had."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: self._make(self._intake, self), sock=open_listener(endpoint))
+        self._server = await loop.create_server(
+            lambda: self._make(self._intake, self), sock=open_listener(endpoint), backlog=BACKLOG
+        )
         self.endpoint = endpoint
         self._look_for_idle()
 
