@@ -90,6 +90,23 @@ def test_a_full_spool_does_not_cost_what_was_taken_when_it_stops(loki: LokiUnder
     wait_until(lambda: not loki.tally(taken).lost, 30, what=lambda: loki.tally(taken))
 
 
+def test_a_burst_of_connections_waits_for_a_relay_that_is_busy(loki: LokiUnderTest, start_relay: StartRelay) -> None:
+    relay = start_relay(loki.push_url)
+    relay.signal(signal.SIGSTOP)
+    senders = []
+    try:
+        for line in numbered(range(600)):
+            senders.append(socket.create_connection(("127.0.0.1", relay.syslog_tcp), timeout=2))
+            senders[-1].sendall(octet_counted([line]))
+        relay.signal(signal.SIGCONT)
+        wait_until(lambda: loki.count() >= 600, 30)
+    finally:
+        for sender in senders:
+            sender.close()
+    tally = loki.tally(600)
+    assert not tally.lost and not tally.duplicates
+
+
 def test_what_was_sent_without_acknowledgement_is_taken_before_it_ends(
     loki: LokiUnderTest, start_relay: StartRelay
 ) -> None:

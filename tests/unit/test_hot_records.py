@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from appliance.config import model
 from appliance.config.units import Duration
 from tests.loki_double import proto
-from tests.unit.packing import BOTH, NOW, Entry, Modules, Packing, octets, record, relp_frames
+from tests.unit.packing import BOTH, NOW, Entry, Modules, Packing, octets, read_batch, record, relp_frames
 
 pytestmark = pytest.mark.parametrize("modules", BOTH.values(), ids=BOTH.keys())
 relaxed = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=100)
@@ -243,6 +243,28 @@ def test_a_batch_holds_each_stream_once_with_its_entries_in_order(
     assert [part[0].encode() for part in scanned] == labels
     assert streams.parts() == scanned
     assert modules.hot.batch_streams(scanned).parts() == scanned
+
+
+def test_streams_new_in_a_batch_lie_behind_those_that_were_sent_before(modules: Modules) -> None:
+    packing = Packing(modules)
+    packing.feed(octets(*(record(host=b"old%d" % number) for number in range(5))))
+    packing.packer.close()
+    packing.feed(octets(*(record(host=host) for host in (b"new1", b"old3", b"new2", b"old1", b"new1"))))
+    body, streams, _ = packing.packer.close()
+    assert [labels.split('host="')[1][:4] for labels in streams.labels] == ["old3", "old1", "new1", "new2"]
+    assert streams.parts() == modules.hot.scan_push(bytes(body))
+
+
+@relaxed
+@given(sizes=st.lists(st.integers(1, 3000), min_size=2, max_size=8))
+def test_a_batch_in_used_memory_holds_nothing_of_the_one_before(modules: Modules, sizes: list[int]) -> None:
+    packing = Packing(modules)
+    for number, size in enumerate(sizes):
+        text = b"%d" % (number % 10) * size
+        packing.feed(octets(record(text)))
+        body = packing.packer.close()[0]
+        assert [entry.line for entry in read_batch(body)] == [text]
+        packing.packer.reuse(body)
 
 
 def test_a_batch_closes_at_its_size_and_loses_nothing(modules: Modules) -> None:
