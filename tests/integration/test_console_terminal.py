@@ -67,12 +67,17 @@ def test_the_picture_goes_to_standard_output_for_standard_error_is_the_journal(t
 CONSOLE = ROOT / "image/elements/forwarder/files/usr/lib/appliance/console"
 
 
-def console_on(tty: str, tmp_path: Path, program: str) -> Terminal:
+def console_on(tty: str, tmp_path: Path, program: str, *, is_there: tuple[str, ...] = ("started",)) -> Terminal:
     """What the image runs on a console, with a program in place of the real one."""
+    for name in is_there:
+        (tmp_path / name).touch()
     for name, text in (("appliance", program), ("page", 'echo "plain page. ${HINT:-}"; exec sleep 60')):
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
         (tmp_path / name).chmod(0o755)
-    env = {**os.environ, "APPLIANCE": str(tmp_path / "appliance"), "CONSOLE_PAGE": str(tmp_path / "page")}
+    env = {
+        **os.environ, "APPLIANCE": str(tmp_path / "appliance"), "CONSOLE_PAGE": str(tmp_path / "page"),
+        "STARTED": str(tmp_path / "started"), "CONFIGURED": str(tmp_path / "configured"),
+    }  # fmt: skip
     return Terminal(["bash", str(CONSOLE), tty], env=env)
 
 
@@ -91,5 +96,26 @@ def test_a_serial_line_shows_the_plain_page_until_someone_presses_enter(tmp_path
         assert "the dashboard at" not in text
         terminal.press("\r")
         terminal.wait_for("the dashboard at 24 80", 30)
+    finally:
+        terminal.close()
+
+
+def test_the_screen_of_a_configured_machine_shows_the_plain_page_until_someone_presses_enter(tmp_path: Path) -> None:
+    terminal = console_on("tty1", tmp_path, 'echo "the dashboard"; exec sleep 60', is_there=("started", "configured"))
+    try:
+        text = terminal.wait_for("plain page. Press Enter for the dashboard", 30)
+        assert "the dashboard\r" not in text
+        terminal.press("\r")
+        terminal.wait_for(lambda _: "the dashboard\r" in terminal.raw, 30)
+    finally:
+        terminal.close()
+
+
+def test_a_console_waits_for_the_configuration_that_a_seed_brings(tmp_path: Path) -> None:
+    terminal = console_on("tty1", tmp_path, "echo wizard; exec sleep 60", is_there=())
+    try:
+        assert "wizard" not in terminal.wait_for("looking for a configuration", 30)
+        (tmp_path / "started").touch()
+        terminal.wait_for("wizard", 30)
     finally:
         terminal.close()
