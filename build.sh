@@ -8,11 +8,11 @@ cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")"
 PACKAGES_PYTHON=(python3 python3-venv python3-dev gcc libc6-dev ca-certificates tzdata)
 PACKAGES_TEST=(
     rsyslog rsyslog-relp rsyslog-gnutls rsyslog-openssl openssl shellcheck iproute2 util-linux systemd procps
-    libfaketime nftables sudo xva-img qemu-utils gdisk e2fsprogs zstd git
+    libfaketime nftables sudo xva-img qemu-utils gdisk e2fsprogs zstd git xkb-data
 )
 PACKAGES_IMAGE=(
     debootstrap sudo qemu-utils dosfstools mtools e2fsprogs gdisk fdisk parted kpartx grub-common grub-efi-amd64-bin
-    binutils file git gpgv xz-utils zstd util-linux mount
+    binutils file git gpgv xz-utils zstd util-linux mount xkb-data
 )
 PACKAGES_VM=(qemu-system-x86 ovmf mmdebstrap socat)
 
@@ -27,8 +27,8 @@ Usage: ./build.sh [COMMAND]
                          pipeline: ./build.sh build --help
   test [--fast] [ARGS]   Run all tests, or with --fast those that need no virtual machine.
                          ARGS go to pytest: ./build.sh test --fast -k spool
-  run [--no-kvm] [ARGS]  Boot the built image in QEMU, its serial console in this terminal.
-                         ARGS go to QEMU. The disk's changes are kept in build/run.
+  run [OPTIONS]          Boot the built image in QEMU, its serial console in this terminal.
+                         The disk's changes are kept in build/run: ./build.sh run --help
   setup                  Only what the others begin with: Debian packages, .venv, compiled code.
   lock [--upgrade]       Write requirements.lock anew from pyproject.toml.
   clean                  Remove all that was built: build/, dist/, .venv, caches.
@@ -180,25 +180,9 @@ command_test() {
 }
 
 command_run() {
-    local disk machine=(-accel kvm -cpu host) memory=1024
-    if [ ! -w /dev/kvm ] || [ "${1-}" = "--no-kvm" ]; then
-        machine=(-accel "tcg,thread=multi" -cpu max)
-    fi
-    [ "${1-}" != "--no-kvm" ] || shift
-    need_packages "virtual machines" "${PACKAGES_VM[@]}" qemu-utils
-    disk=$(find dist -maxdepth 1 -name 'forwarder-*.qcow2' -printf '%T@ %p\n' 2>/dev/null | sort -n | tail -n 1 | cut -d ' ' -f 2-) || true
-    [ -n "$disk" ] || die "nothing is built yet" "run ./build.sh first"
-    mkdir -p build/run
-    # What the machine writes goes into an overlay; a newer build begins with a new one.
-    if [ ! -e build/run/disk.qcow2 ] || [ "$disk" -nt build/run/disk.qcow2 ]; then
-        qemu-img create -q -f qcow2 -F qcow2 -b "$PWD/$disk" build/run/disk.qcow2
-    fi
-    echo "Ports of this machine: 10514 syslog (UDP, TCP), 16514 syslog over TLS, 12514 RELP, 10022 SSH."
-    echo "Ctrl-A X ends the virtual machine."
-    exec qemu-system-x86_64 "${machine[@]}" -m "$memory" -smp 2 -nographic -serial mon:stdio \
-        -drive file=build/run/disk.qcow2,if=virtio,format=qcow2 \
-        -nic user,model=virtio-net-pci,hostfwd=udp::10514-:514,hostfwd=tcp::10514-:514,hostfwd=tcp::16514-:6514,hostfwd=tcp::12514-:2514,hostfwd=tcp:127.0.0.1:10022-:22 \
-        "$@"
+    setup_python
+    need_packages "virtual machines" "${PACKAGES_VM[@]}" qemu-utils e2fsprogs
+    exec "$PYTHON" -m image run "$@"
 }
 
 command_clean() {

@@ -29,6 +29,9 @@ def main(words: Sequence[str] | None = None) -> int:
         if error.hint:
             sys.stderr.write(f"Hint: {error.hint}\n")
         return error.exit_code
+    except OSError as error:
+        sys.stderr.write(f"Error: {error.filename or 'the system'}: {error.strerror or error}.\n")
+        return 1
     except KeyboardInterrupt:
         sys.stderr.write("Error: interrupted.\n")
         return 1

@@ -63,9 +63,9 @@ class BuildOptions:
 def parser() -> argparse.ArgumentParser:
     """The options of `python -m image build`."""
     made = argparse.ArgumentParser(
-        prog="python -m image build",
+        prog="./build.sh build",
         description="Builds the appliance's disk from Debian packages and this source tree. Needs root.",
-        epilog="Example: python -m image build --size 40G --hostname logs1 --config appliance.yaml",
+        epilog="Example: ./build.sh build --size 40G --hostname logs1 --config appliance.yaml",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = made.add_argument
@@ -137,7 +137,7 @@ def judge(arguments: argparse.Namespace, *, etc_apt: Path = Path("/etc/apt")) ->
     if problems:
         raise UsageError(
             "this build cannot be started: " + "; ".join(problems),
-            hint="see python -m image build --help",
+            hint="see ./build.sh build --help",
         )
     mirrors = own_mirrors(read_sources(etc_apt), RELEASE)
     if arguments.mirror:

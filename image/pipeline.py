@@ -12,16 +12,12 @@ from pathlib import Path
 
 import appliance
 from appliance.errors import ApplianceError
-from image import binary, esp, leftovers
+from image import beforehand, binary, esp, leftovers
 from image.artefacts import write_artefacts
 from image.options import RELEASE, BuildOptions
 from image.steps import Steps
 
 _ELEMENTS = Path(__file__).resolve().parent / "elements"
-_TOOLS = (
-    "debootstrap", "sudo", "sgdisk", "partx", "losetup", "mkfs.ext4", "mkfs.vfat", "mcopy",
-    "grub-mkstandalone", "qemu-img", "debugfs", "setpriv", "unshare", "fstrim",
-)  # fmt: skip
 _KERNEL = "linux-image-cloud-amd64"
 
 
@@ -31,9 +27,8 @@ def build(options: BuildOptions) -> Path:
         steps = Steps(options.work / "log" / "image-build.log")
         temporary = options.work / "dib"
         try:
-            with steps.step("look at this machine"):
-                check_machine()
-                check_config(options)
+            with steps.step("look at this machine, the options and the mirrors"):
+                beforehand.check(options)
                 leftovers.clean(temporary)
                 temporary.mkdir(parents=True)
             epoch = source_date_epoch()
@@ -75,32 +70,6 @@ What to do next:
                                   xe vm-import filename={xva.name} && xe vm-start vm={options.choices.machine.name}
   import it with Xen Orchestra    Import > VM, drop {xva.name}
 Then open the machine's console: it asks for what it needs. README.md tells more."""
-
-
-def check_machine() -> None:
-    """Raise ApplianceError naming everything this machine lacks."""
-    if os.geteuid() != 0:
-        raise ApplianceError("building an image needs root (loop devices, chroot)", hint="run it with sudo")
-    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    missing = [tool for tool in _TOOLS if shutil.which(tool, path=path) is None]
-    if missing:
-        raise ApplianceError("programs are missing: " + ", ".join(missing), hint="run ./build.sh, which installs them")
-    if subprocess.run(["losetup", "--find"], capture_output=True).returncode != 0:
-        raise ApplianceError("this machine has no loop devices", hint="load the kernel module loop")
-
-
-def check_config(options: BuildOptions) -> None:
-    """The baked-in configuration is judged by the product itself."""
-    if options.config is None:
-        return
-    done = subprocess.run(
-        [sys.executable, "-m", "appliance.cli.main", "config", "validate", str(options.config)],
-        capture_output=True,
-        text=True,
-        cwd=binary.ROOT,
-    )
-    if done.returncode != 0:
-        raise ApplianceError(f"--config {options.config}: {(done.stderr or done.stdout).strip()}")
 
 
 def source_date_epoch() -> int:

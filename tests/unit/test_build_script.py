@@ -138,11 +138,10 @@ def test_the_result_of_the_tests_is_the_result_of_the_script(checkout: Checkout)
     assert checkout.run("test", "--fast", PYTHON_FAILS="1").returncode == 1
 
 
-def test_run_wants_something_built(checkout: Checkout) -> None:
+def test_run_is_the_command_of_the_image(checkout: Checkout) -> None:
     checkout.run("setup")
-    result = checkout.run("run")
-    assert result.returncode == 1
-    assert "hint: run ./build.sh first" in result.stderr
+    assert checkout.run("run", "--uefi", PYTHON_FAILS="1").returncode == 1
+    assert checkout.called("python") == ["python -m image run --uefi"]
 
 
 def test_clean_leaves_the_sources_alone(checkout: Checkout) -> None:
