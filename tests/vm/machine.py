@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from image.accelerator import accelerator
@@ -103,6 +104,7 @@ class Machine:
             command += ["-drive", f"file={seed},format=raw,if=virtio,readonly=on"]
         if uefi:
             command += ["-drive", f"if=pflash,format=raw,readonly=on,file={_OVMF}"]
+        self._busy_before = _busy_seconds()
         self.started = time.monotonic()
         self._log = (directory / "qemu.log").open("wb")
         self._qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)
@@ -246,6 +248,12 @@ class Machine:
             self.cut_power()
         self._end()
 
+    def undisturbed(self, seconds: float) -> float:
+        """Seconds since power-on less the share of the processors that others have taken since then."""
+        own = psutil.Process(self._qemu.pid).cpu_times()
+        others = _busy_seconds() - self._busy_before - own.user - own.system
+        return seconds * (1 - min(0.9, max(0.0, others / (os.cpu_count() or 1) / seconds)))
+
     def console(self) -> str:
         """What the first serial port has shown so far."""
         return self.console_log.read_bytes().decode(errors="replace") if self.console_log.exists() else ""
@@ -274,3 +282,9 @@ class Machine:
                 raise GuestError("the guest's shell is gone")
             data += received
         return data
+
+
+def _busy_seconds() -> float:
+    """Processor time that all processes of this computer have taken."""
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system)

@@ -29,6 +29,10 @@ RELAY_RELP = 20514
 PATIENCE = 300.0
 
 
+# One question for all ports: knocking at them would slow the start down.
+ALL_LISTEN = "ss -tlnH | awk '{ print $4 }' | grep -cE '0.0.0.0:(514|2514|6514|20514)$' | grep -qx 4"
+
+
 def configuration() -> dict[str, object]:
     return {
         "loki": {"url": f"{LOKI_SEEN_BY_GUEST}/loki/api/v1/push"},
@@ -82,12 +86,12 @@ class TestBios:
     def test_listens_without_anyone_at_the_console(
         self, rig: Rig, record_property: Callable[[str, object], None]
     ) -> None:
-        # First by the shell: knocking at the port all the while would slow the start down.
         rig.machine.wait_for_shell(PATIENCE)
-        seconds = rig.machine.wait_for("systemctl is-active appliance-relay rsyslog", PATIENCE)
-        rig.machine.wait_for("ss -tlnH sport = :514 | grep -q LISTEN", PATIENCE)
+        seconds = rig.machine.wait_for(ALL_LISTEN, PATIENCE)
+        undisturbed, target = rig.machine.undisturbed(seconds), 30 if hardware() else 90
         record_property("power_on_to_listening_seconds", seconds)
-        print(f"\npower-on to listening: {seconds:.0f} s (target {30 if hardware() else 90} s)")
+        print(f"\npower-on to listening: {seconds:.0f} s, {undisturbed:.0f} s without other load (target {target} s)")
+        assert undisturbed <= target
         assert rig.machine.text("hostname") == "logs1"
 
     def test_messages_from_outside_arrive_with_their_labels_once(self, rig: Rig) -> None:
@@ -171,11 +175,15 @@ class TestBios:
         print(f"\nmemory used: {used} MB (target 220 MB)")
         assert used <= 220
 
-    def test_a_relay_that_is_killed_comes_back(self, rig: Rig) -> None:
-        rig.machine.run("systemctl kill --signal=KILL appliance-relay; sleep 3")
-        rig.machine.wait_for("systemctl is-active appliance-relay", 60)
-        send_udp(rig.machine.udp[514], [rfc5424("after the kill", application="after-kill")])
-        rig.wait_for_line('{application="after-kill"}')
+    def test_a_relay_that_is_killed_comes_back_and_a_single_message_does_not_wait(self, rig: Rig) -> None:
+        machine = rig.machine
+        for number in (1, 2):
+            before = machine.text("systemctl show -P MainPID appliance-relay")
+            machine.run("systemctl kill --signal=KILL --kill-whom=main appliance-relay")
+            machine.wait_for(f"test $(systemctl show -P MainPID appliance-relay) != {before}", 60)
+            machine.wait_for("systemctl is-active appliance-relay", 60)
+            send_udp(machine.udp[514], [rfc5424("after the kill", application=f"after-kill-{number}")])
+            rig.wait_for_line(f'{{application="after-kill-{number}"}}')
 
     def test_the_console_shows_addresses_without_a_login(self, rig: Rig) -> None:
         wait_until(lambda: "10.0.2.15" in rig.machine.console(), 60)
@@ -212,7 +220,7 @@ class TestPowerCut:
         rig.loki.clear()
         rig.start()
         rig.machine.wait_for_shell(PATIENCE)
-        rig.machine.wait_for("systemctl is-active appliance-relay", PATIENCE)
+        rig.machine.wait_for(ALL_LISTEN, PATIENCE)
         expected = TestPowerCut.acknowledged
         assert expected
         wait_until(lambda: rig.loki.tally(expected, '{application="app"}').lost == 0, 180, every=2,
