@@ -1,22 +1,31 @@
 """Entries that Loki refuses for good, kept in files of bounded size for a look or a later replay.
 
 One JSON object a line, mode 0600, the newest file last; beyond the bound the oldest file goes,
-counted. What is put here is on disk before the call returns. Why an entry is refused is known to
-the sender.
+counted. What is put here is on disk when the caller is told so; while it cannot be written it waits in
+memory, within a bound too. Why an entry is refused is known to the sender.
 """
 
+import contextlib
 import json
+import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.relay.logproto import Entry
 
+log = logging.getLogger(__name__)
+
 _FILES = 4
 """The bound is spread over so many files, so that giving up the oldest gives up a quarter."""
+_AGAIN = 1.0
+"""Seconds between tries to write them."""
+_UNWRITTEN = 10_000
+"""Entries that wait in memory to be written, unless a single push brings more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,34 +47,80 @@ class DeadLetters:
         self.max_size = max_size
         """Bytes of all files together."""
         self._lock = threading.Lock()
+        self._unwritten: deque[tuple[Sequence[DeadLetter], Callable[[], None]]] = deque()
+        self._again_at = 0.0
         self.kept = 0
         """Entries written since start."""
         self.given_up = 0
-        """Bytes of old dead letters deleted since start, to keep the bound."""
+        """Entries given up since start, the oldest, to keep a bound."""
 
     @property
     def directory(self) -> Path:
         return self._directory
 
-    def keep(self, letters: Iterable[DeadLetter]) -> None:
-        """Append to the newest file, synced. Raises OSError; then nothing may be taken for kept."""
-        lines = [self._line(letter) for letter in letters]
-        data = b"".join(lines)
+    @property
+    def unwritten(self) -> int:
+        """Entries that wait in memory until they can be written."""
+        with self._lock:
+            return sum(len(letters) for letters, _ in self._unwritten)
+
+    def bury(self, letters: Sequence[DeadLetter], buried: Callable[[], None]) -> None:
+        """Keep letters and call `buried`; if they cannot be written now, both happens in `try_again`."""
+        with self._lock:
+            self._unwritten.append((letters, buried))
+        self.try_again()
+
+    def try_again(self) -> None:
+        """Write what could not be written before."""
+        while True:
+            with self._lock:
+                if not self._unwritten:
+                    return
+                letters, buried = self._unwritten[0]
+                if not self._written(letters):
+                    if sum(len(waiting) for waiting, _ in self._unwritten) <= _UNWRITTEN or len(self._unwritten) == 1:
+                        return
+                    self.given_up += len(letters)
+                self._unwritten.popleft()
+            buried()
+
+    def _written(self, letters: Sequence[DeadLetter]) -> bool:
+        if time.monotonic() < self._again_at:
+            return False
+        try:
+            self._keep(letters)
+        except OSError as error:
+            self._again_at = time.monotonic() + _AGAIN
+            log.error(
+                "dead letters cannot be written: they wait in memory, their batches on disk",
+                extra={"key": "dead letters", "reason": error.strerror, "path": str(self._directory)},
+            )
+            return False
+        return True
+
+    def _keep(self, letters: Sequence[DeadLetter]) -> None:
+        """Append to the newest file, synced. Raises OSError; then nothing is kept."""
+        data = b"".join(self._line(letter) for letter in letters)
         if not data:
             return
-        with self._lock:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path = self._newest(len(data))
-            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._newest(len(data))
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            before = os.fstat(file).st_size
             try:
                 view = memoryview(data)
                 while view:
                     view = view[os.write(file, view) :]
                 os.fdatasync(file)
-            finally:
-                os.close(file)
-            self._bound()
-            self.kept += len(lines)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(file, before)  # or they would stand there twice, the first time in part
+                raise
+        finally:
+            os.close(file)
+        self._bound()
+        self.kept += len(letters)
 
     def _line(self, letter: DeadLetter) -> bytes:
         entry = letter.entry
@@ -99,7 +154,8 @@ class DeadLetters:
         files = self.files()
         total = sum(path.stat().st_size for path in files)
         while total > self.max_size and len(files) > 1:
-            size = files[0].stat().st_size
-            files.pop(0).unlink()
-            total -= size
-            self.given_up += size
+            oldest = files.pop(0)
+            data = oldest.read_bytes()
+            oldest.unlink()
+            total -= len(data)
+            self.given_up += data.count(b"\n")

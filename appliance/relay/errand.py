@@ -126,20 +126,22 @@ class Errand:
             received = now_ns
         return min(max(received, newest_ns - self._tenant.limits.behind_ns // 2), max(now_ns, newest_ns))
 
-    def _bury(self, dead: list[tuple[str, Entry, str]], answer: Answer) -> bool:
-        """Keep entries as dead letters; if that fails, put the parcel back, for nothing may be lost."""
+    def _bury(self, dead: list[tuple[Carriage, str, Entry, str]], answer: Answer) -> None:
+        """Keep entries as dead letters. Until they are written their segments stay, though nothing of it is sent."""
         shared, tenant = self._shared, self._parcel.tenant or self._shared.loki.tenant or ""
-        try:
-            shared.dead_letters.keep(DeadLetter(tenant, labels, entry, why, answer.body) for labels, entry, why in dead)
-        except OSError as error:
-            log.error(
-                "dead letters cannot be written; the entries stay in the spool",
-                extra={"reason": error.strerror, "path": str(shared.dead_letters.directory)},
-            )
-            with shared.lock:
-                self._put_back(HOLD)
-            return False
+        carriages = {carriage for carriage, *_ in dead}
         with shared.lock:
-            for _, _, why in dead:
-                add(shared.stats.dead_lettered, why)
-        return True
+            for carriage in carriages:
+                carriage.pieces += 1
+
+        def buried() -> None:
+            with shared.lock:
+                for *_, why in dead:
+                    add(shared.stats.dead_lettered, why)
+                for carriage in carriages:
+                    self._taken(carriage)
+                self._remove_done()
+
+        letters = [DeadLetter(tenant, labels, entry, why, answer.body) for _, labels, entry, why in dead]
+        if letters:
+            shared.dead_letters.bury(letters, buried)

@@ -129,6 +129,7 @@ class Sender:
                 while len(found := self._spool.tail(count)) == count and found[0].sequence > self._seen + 1:
                     count *= 4
                 self._take_new([segment for segment in found if segment.sequence > self._seen])
+            self._shared.dead_letters.try_again()
             if self._shared.client.credentials_changed():
                 log.info("a file with credentials for Loki has changed")
                 with self._changed:

@@ -167,6 +167,6 @@ class Settlement(Errand):
                 self._put_back(min(2.0**piece.tries * 0.25, HOLD))
                 return
         entries = entries_of(self._cargo.raw(piece), part)
-        if self._bury([(part.labels, entry, reason) for entry in entries], answer):
-            with shared.lock:
-                self._replace([])
+        self._bury([(piece.carriage, part.labels, entry, reason) for entry in entries], answer)
+        with shared.lock:
+            self._replace([])

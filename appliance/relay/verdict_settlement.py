@@ -46,11 +46,15 @@ class VerdictSettlement(Settlement):
             stamp = self._stamp(piece, newest)
             found = sorter.sort(self._cargo.raw(piece), piece.parts, mended=piece.mended, stamp_ns=stamp)
             sorted_pieces.append((piece, found))
-        dead = [(labels, entry, str(reason)) for _, found in sorted_pieces for labels, entry, reason in found.dead]
-        if not any(found.refused for _, found in sorted_pieces):
-            self._take_apart(answer, str(judgement.verdicts[0].reason))
-        elif self._bury(dead, answer):
+        if any(found.refused for _, found in sorted_pieces):
+            self._bury(
+                [(piece.carriage, labels, entry, str(reason)) for piece, found in sorted_pieces
+                 for labels, entry, reason in found.dead],
+                answer,
+            )  # fmt: skip
             self._settle_sorted(sorted_pieces)
+        else:
+            self._take_apart(answer, str(judgement.verdicts[0].reason))
 
     def _too_new_edge(self, judgement: Judgement) -> int:
         """The newest time stamp that Loki took, when it refused as many as it says for being too new."""
