@@ -52,6 +52,10 @@ def _check_rule(rule: RelabelRule, path: str) -> Iterator[Problem]:
         elif name.startswith("__syslog_") and name not in _SYSLOG_NAMES and not name.startswith(_STRUCTURED_DATA):
             hint = f"known: {', '.join(sorted(_SYSLOG_NAMES))}, {_STRUCTURED_DATA}<id>_<name>"
             yield Problem(where, "no such name, it is always empty", hint, shown(name), severity="warning")
+        elif name == "__syslog_connection_hostname":
+            hint = "__syslog_message_hostname is the name that the sender gives itself"
+            message = "is the sender's address here: no name server is asked on a line's way"
+            yield Problem(where, message, hint, severity="warning")
     yield from _check_regex(rule, path)
     yield from _check_target(rule, path)
     if action == "hashmod" and rule.modulus is None:

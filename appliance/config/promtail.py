@@ -315,5 +315,7 @@ class _Converter:
                     made[key] = child.text().lower() if key == "action" else child.text()
                 else:
                     self.note(child, "not carried over: not a key of a rule")
+            if "__syslog_connection_hostname" in made.get("source_labels", ()):
+                self.note(rule, "__syslog_connection_hostname is the sender's address here: no name server is asked")
             rules.append(made)
         self.put("labels.relabel_configs", rules)

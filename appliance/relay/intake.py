@@ -71,6 +71,8 @@ class IntakeStats:
     protocol_errors: int = 0
     batches: int = 0
     ack_pending: int = 0
+    holding: bool = False
+    """Acknowledgements are held, as the spool is full."""
     guard: GuardStats = field(default_factory=GuardStats)
     routes: int = 0
 
@@ -143,6 +145,7 @@ class Intake:
         stats.dropped = {"relabel": packer.dropped}
         stats.frames_cut = packer.frames_cut
         stats.guard = self._guard.stats
+        stats.holding = self._holding
         stats.routes = len(packer.routes)
         stats.ack_pending = sum(session.conn.unacked for session in self._dirty) + self.acknowledgements.messages
         return stats

@@ -100,6 +100,10 @@ class Metrics:
                        _by("reason", merged([stats.repaired, parts.sender.stats.repaired])))  # fmt: skip
         given_up = merged([stats.dropped, parts.spool.stats.dropped, parts.sender.stats.dead_lettered])
         yield _counter("dropped_entries", "Entries given up, by reason.", _by("reason", given_up))
+        dead = parts.dead_letters
+        yield _counter("dead_letters_given_up", "Dead letters deleted to keep their bound, the oldest.", dead.given_up)
+        yield _gauge("dead_letters_unwritten", "Dead letters that wait in memory for the disk.", dead.unwritten)
+        yield _gauge("acknowledgements_held", "1 while they are held, as the spool is full.", float(stats.holding))
         yield _counter("push_requests_accepted", "Requests of the push API answered 204.", push.accepted)
         yield _counter(
             "push_requests_refused", "Requests of the push API refused, by reason.", _by("reason", push.refused)

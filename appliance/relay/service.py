@@ -70,7 +70,9 @@ class Service:
         self.relp = relp.listener(self.intake)
         self.syslog_tcp = syslog_tcp.listener(self.intake)
         self.push = PushApi(self.intake, config.relay, sources=self.sources, not_ready=self.not_ready)
-        self.parts = Parts(config, self.intake, self.spool, self.sender, self.sources, self.push, self.not_ready)
+        self.parts = Parts(
+            config, self.intake, self.spool, self.sender, self.sources, self.push, self.dead_letters, self.not_ready
+        )
         self.http = HttpEndpoints(self.parts, Metrics(self.parts, lambda: log_lines.suppressed_total))
         self._log_lines = log_lines
         self.notifier = Notifier()
@@ -88,9 +90,8 @@ class Service:
         return self.spool.no_room()
 
     async def start(self) -> None:
-        """Listen and send. Raises ApplianceError when an address cannot be had."""
+        """Listen. Raises ApplianceError when an address cannot be had."""
         self.intake.start()
-        self.sender.start()
         await self._open_doors(model.Listen(), self.config.relay.listen)
         self._started = True
 
@@ -124,6 +125,7 @@ class Service:
         loop.add_signal_handler(signal.SIGHUP, lambda: tasks.append(loop.create_task(self.reload())))
         await self.start()
         self.notifier.ready("forwarding")
+        self.sender.start()  # after it is said that we listen: a long backlog has work for all threads at once
         listen = {name: str(getattr(self.config.relay.listen, name)) for name in ("relp", "syslog_tcp", "push", "http")}
         log.info("ready", extra={**listen, "spooled": len(self.spool)})
         tasks.append(loop.create_task(self.notifier.feed_watchdog(self._alive)))

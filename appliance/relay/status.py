@@ -13,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from appliance import __version__
 from appliance.config import model
+from appliance.relay.dead_letter import DeadLetters
 from appliance.relay.http_server import HttpServer
 from appliance.relay.impstats import Rsyslog, read_impstats
 from appliance.relay.intake import IntakeStats
@@ -23,6 +24,7 @@ from appliance.relay.sender_stats import SenderStats
 from appliance.relay.sources import Sources
 from appliance.relay.spool import Spool
 from appliance.relay.status_values import (
+    DeadLettersStatus,
     ErrorStatus,
     InputStatus,
     LokiStatus,
@@ -70,6 +72,7 @@ class Parts:
     sender: SenderLike
     sources: Sources
     push: PushLike
+    dead_letters: DeadLetters
     not_ready: Callable[[], str] = lambda: ""
     rsyslog: Callable[[], Rsyslog | None] = read_impstats
     started: float = field(default_factory=time.time)
@@ -93,6 +96,8 @@ def troubles(parts: Parts) -> dict[str, int]:
         "given_up": sum(merged([parts.spool.stats.dropped, parts.sender.stats.dead_lettered]).values()),
         "udp_dropped": sum(parts.udp_losses().drops.values()),
         "rsyslog_discarded": rsyslog.discarded if rsyslog else 0,
+        "dead_letters_given_up": parts.dead_letters.given_up,
+        "protocol_errors": intake.protocol_errors,
         "set_aside": parts.spool.stats.set_aside,
         "streams_overflowed": intake.guard.overflowed,
         "connections_refused": intake.refused + parts.push.server.stats.refused,
@@ -174,6 +179,14 @@ def build_status(parts: Parts, meter: RateMeter, recent: RateMeter, now: float |
         repaired=merged([intake.repaired, sender.repaired]),
         push_refused=dict(push.refused),
         connections_refused=intake.refused + parts.push.server.stats.refused,
+        frames_cut=intake.frames_cut,
+        protocol_errors=intake.protocol_errors,
+        dead_letters=DeadLettersStatus(
+            parts.dead_letters.kept,
+            parts.dead_letters.given_up,
+            parts.dead_letters.unwritten,
+            int(parts.dead_letters.max_size),
+        ),
         ack_pending=intake.ack_pending,
         udp=UdpStatus(losses.drops, losses.queued, losses.receive_buffer_errors, losses.checksum_errors),
         rsyslog=_rsyslog(parts.rsyslog()),
@@ -210,6 +223,7 @@ def _queue(parts: Parts, now: float) -> QueueStatus:
         blocked_since=stats.blocked_since or None,
         set_aside=stats.set_aside,
         last_sync_seconds=stats.last_sync_seconds,
+        acknowledgements_held=parts.intake.stats.holding,
     )
 
 

@@ -45,6 +45,19 @@ class QueueStatus(msgspec.Struct):
     blocked_since: float | None = None
     set_aside: int = 0
     last_sync_seconds: float = 0.0
+    acknowledgements_held: bool = False
+
+
+class DeadLettersStatus(msgspec.Struct):
+    """Entries that Loki refuses for good, kept beside the spool; `given_up` are the oldest ones, beyond the bound.
+
+    `unwritten` wait in memory, as the disk does not take them.
+    """
+
+    kept: int = 0
+    given_up: int = 0
+    unwritten: int = 0
+    max_bytes: int = 0
 
 
 class ErrorStatus(msgspec.Struct):
@@ -136,7 +149,8 @@ class ProcessStatus(msgspec.Struct):
 
 class Status(msgspec.Struct):
     """`recent`: what grew in the last 15 minutes of udp_dropped, rsyslog_discarded, streams_overflowed, given_up
-    (entries dropped for good or dead-lettered), set_aside (batches) and connections_refused.
+    (entries dropped for good or dead-lettered), dead_letters_given_up, set_aside (batches), connections_refused and
+    protocol_errors. `frames_cut` are messages longer than relay.connections.max_message, cut and marked.
     """
 
     version: str
@@ -156,6 +170,9 @@ class Status(msgspec.Struct):
     repaired: dict[str, int]
     push_refused: dict[str, int]
     connections_refused: int
+    frames_cut: int
+    protocol_errors: int
+    dead_letters: DeadLettersStatus
     ack_pending: int
     udp: UdpStatus
     rsyslog: RsyslogStatus | None
@@ -170,6 +187,16 @@ _RECENT = {
         "losses",
         "{} entries were given up lately",
         "see dropped for the reasons; what Loki refused for good is in the dead letters beside the spool",
+    ),
+    "dead_letters_given_up": (
+        "losses",
+        "{} dead letters were given up lately: too many for their bound",
+        "mend what Loki refuses (see dead_lettered), or raise relay.spool.max_dead_letter",
+    ),
+    "protocol_errors": (
+        "connections",
+        "{} connections were closed lately, as what came could not be understood",
+        "see the relay's log for who sends it, and whether it speaks RELP or syslog to the right port",
     ),
     "udp_dropped": (
         "udp",

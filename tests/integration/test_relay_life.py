@@ -1,5 +1,6 @@
 """The relay's life: start, reload, watchdog and stop, with its connections and what is on its disk."""
 
+import json
 import os
 import re
 import select
@@ -18,7 +19,7 @@ from appliance.config.units import Size
 from appliance.relay import logproto
 from appliance.relay.spool import NewSegment, Segment, Spool
 from tests.harness.net import port_open, wait_until
-from tests.harness.processes import Relay
+from tests.harness.processes import Process, Relay
 from tests.harness.relp_client import RelpClient
 from tests.harness.senders import numbered, octet_counted, rfc5424, send_tcp
 from tests.loki_double import LokiUnderTest
@@ -40,19 +41,28 @@ def fill_spool(path: Path, segments: int) -> None:
         (path / Segment(first.sequence + number, *values).name).write_bytes(data)
 
 
-def test_it_starts_in_a_second_with_ten_thousand_segments(start_relay: StartRelay) -> None:
-    relay = start_relay(NOBODY, up=False)
+def test_it_starts_in_a_second_with_ten_thousand_segments(tmp_path: Path, processes: list[Process]) -> None:
+    """From its start to READY=1, as systemd would measure it."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    listener.bind(str(tmp_path / "notify"))
+    listener.settimeout(20)
+    relay = Relay(tmp_path / "relay", NOBODY, env={"NOTIFY_SOCKET": str(tmp_path / "notify")})
+    processes.append(relay)
     fill_spool(relay.spool, 10_000)
-    empty = start_relay(NOBODY, up=False, name="empty")
-    took = []
-    for one in (empty, relay):
+    took, used = [], []
+    for _ in range(5):  # of which a busy machine leaves one in peace
         started = time.monotonic()
-        one.start()
-        wait_until(lambda one=one: port_open(one.relp), every=0.01)
+        relay.start()
+        while b"READY=1" not in listener.recv(1000):
+            pass
         took.append(time.monotonic() - started)
-    # Loading Python and the program is the same for both; what the spool adds is the relay's own doing.
-    assert took[1] - took[0] < 1
-    assert took[1] < 3
+        used.append(relay.cpu())
+        assert json.loads(relay.get("/status")[1])["queue"]["batches"] == 10_000
+        relay.kill()
+        if took[-1] < 1:
+            break
+    assert min(took) < 1, (took, used)
+    assert min(used) < 0.7, (took, used)
 
 
 def test_it_ends_in_under_five_seconds_with_loki_hanging_and_loses_nothing(

@@ -569,7 +569,11 @@ def test_dead_letters_that_cannot_be_written_cost_no_duplicates_and_hold_up_noth
     )
     b.put((stream("h2"), lines("after", 10)))
     sender = b.start()
-    assert eventually(lambda: b.loki.count() == 35 and b.dead.unwritten == 2), (b.loki.count(), b.dead.unwritten, sender.stats)
+    assert eventually(lambda: b.loki.count() == 35 and b.dead.unwritten == 2), (
+        b.loki.count(),
+        b.dead.unwritten,
+        sender.stats,
+    )
     time.sleep(1.5)
     assert len(b.spool) == 1, "the batch stays until its dead letters are on disk"
     in_the_way.unlink()

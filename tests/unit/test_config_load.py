@@ -250,6 +250,13 @@ def test_a_relay_that_trusts_the_network_is_warned_about() -> None:
     assert [problem.path for problem in warnings] == ["relay.listen.relp"]
 
 
+def test_a_rule_over_the_name_of_a_connection_is_told_that_it_is_an_address() -> None:
+    rule = "{source_labels: [__syslog_connection_hostname], target_label: peer}"
+    _, warnings = parse(loki(f"labels:\n  relabel_configs: [{rule}]\n"))
+    [warning] = [one for one in warnings if one.path == "labels.relabel_configs[0].source_labels[0]"]
+    assert "address" in warning.message
+
+
 # ---- what is no YAML ------------------------------------------------------------------------
 
 

@@ -98,6 +98,20 @@ def test_a_secret_is_never_copied_and_its_new_place_is_said(client: str) -> None
     assert any("mode 0600" in note.text for note in conversion.notes)
 
 
+def test_the_name_of_a_connection_is_said_to_be_an_address() -> None:
+    conversion = convert("""\
+clients: [{url: http://loki/loki/api/v1/push}]
+scrape_configs:
+  - job_name: s
+    syslog: {listen_address: ":1514"}
+    relabel_configs:
+      - source_labels: [__syslog_connection_hostname]
+        target_label: peer
+""")
+    assert conversion.problems is None
+    assert "no name server" in notes_of(conversion)[6]
+
+
 def test_everything_without_a_counterpart_is_said_with_its_line() -> None:
     text = """\
 clients:

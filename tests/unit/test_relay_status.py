@@ -14,12 +14,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from appliance.config import model
 from appliance.config.units import Endpoint, Size
+from appliance.relay.dead_letter import DeadLetter, DeadLetters
 from appliance.relay.guard import GuardStats
 from appliance.relay.http_endpoints import HttpEndpoints
 from appliance.relay.http_server import HttpLimits, HttpServer
 from appliance.relay.impstats import Rsyslog
 from appliance.relay.intake import IntakeStats
 from appliance.relay.kernel import UdpLosses
+from appliance.relay.logproto import Entry
 from appliance.relay.metrics import PROMTAIL_REASONS, Metrics
 from appliance.relay.push_api import PushStats
 from appliance.relay.rates import RateMeter
@@ -52,6 +54,7 @@ def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
         Holder(SenderStats()),
         Sources(),
         Holder(PushStats()),
+        DeadLetters(tmp_path / "dead-letters", 1000),
         rsyslog=lambda: None,
     )
     monkeypatch.setattr(Parts, "udp_losses", lambda self: UdpLosses({}, {}, 0, 0))
@@ -155,6 +158,31 @@ def test_rsyslog_and_the_kernel_are_part_of_it(parts: Parts, monkeypatch: pytest
     stale = look(parts).rsyslog
     assert stale is not None
     assert stale.stale and not stale.stalled
+
+
+def test_what_was_cut_not_understood_or_given_up_of_the_dead_letters_is_told(parts: Parts) -> None:
+    parts.intake.stats.frames_cut = 4
+    parts.intake.stats.protocol_errors = 2
+    parts.intake.stats.holding = True
+    for number in range(9):
+        letter = DeadLetter("t", '{a="b"}', Entry(number, b"x" * 100, ()), "refused", "why")
+        parts.dead_letters.bury([letter], lambda: None)
+    status = look(parts)
+    assert (status.frames_cut, status.protocol_errors, status.queue.acknowledgements_held) == (4, 2, True)
+    assert status.dead_letters.kept == 9
+    assert status.dead_letters.max_bytes == 1000
+    assert status.dead_letters.given_up == status.recent["dead_letters_given_up"] > 0
+    assert {problem.part for problem in status.problems} == {"losses", "connections"}
+    page = scrape(parts)
+    assert page["forwarder_dead_letters_given_up_total", frozenset()] == status.dead_letters.given_up
+    assert page["forwarder_acknowledgements_held", frozenset()] == 1
+    blocked = parts.dead_letters.directory
+    for file in parts.dead_letters.files():
+        file.unlink()
+    blocked.rmdir()
+    blocked.write_text("no directory")
+    parts.dead_letters.bury([DeadLetter("t", "{}", Entry(1, b"x", ()), "refused", "why")], lambda: None)
+    assert look(parts).dead_letters.unwritten == 1
 
 
 def test_a_loss_is_a_problem_for_a_quarter_of_an_hour_and_a_count_for_ever(parts: Parts) -> None:
