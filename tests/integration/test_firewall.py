@@ -73,23 +73,58 @@ def _namespaces() -> None:
         pytest.skip(f"this kernel has no nftables in namespaces: {probe.stderr.decode()}")
 
 
-def reach(listeners: str, tmp_path: Path) -> set[str]:
+def run(listeners: str, tmp_path: Path, script: str) -> "subprocess.CompletedProcess[str]":
     text = f"loki: {{url: 'http://x/loki/api/v1/push'}}\n{listeners}\n"
     rules = render(parse(text).config, text, secrets=Secrets(), rsyslog=lambda config: "")[names.FIREWALL]
     assert isinstance(rules, File)
     file = tmp_path / "nftables.conf"
     file.write_bytes(rules.content)
     done = subprocess.run(
-        ["unshare", "--mount", "--net", "sh", "-c", SCRIPT], env={**os.environ, "RULES": str(file)},
+        ["unshare", "--mount", "--net", "sh", "-c", script], env={**os.environ, "RULES": str(file)},
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert "loopback 9081" in done.stdout, f"{done.stdout}\n{done.stderr}"
+    return done
+
+
+def reach(listeners: str, tmp_path: Path) -> set[str]:
+    done = run(listeners, tmp_path, SCRIPT)
     return {line for line in done.stdout.splitlines() if line.startswith("open")}
 
 
 def test_only_listeners_that_are_on_can_be_reached(tmp_path: Path) -> None:
     found = reach("listeners: {udp: {}, tls: {address: 192.0.2.3}}", tmp_path)
     assert found == {"open udp 514", "open 192.0.2.3 6514"}
+
+
+HOLD = """
+out python3 - <<'END'
+import socket
+held = []
+for _ in range(5):
+    try: held.append(socket.create_connection(("192.0.2.1", 2514), 1)); print("open another")
+    except ConnectionRefusedError: print("refused")
+held.pop().close()
+import time; time.sleep(0.5)
+for _ in range(2):
+    try: held.append(socket.create_connection(("192.0.2.1", 2514), 1)); print("open after one went")
+    except ConnectionRefusedError: print("refused")
+socket.create_connection(("192.0.2.1", 514), 1); print("open the other port")
+END
+nft list counter inet appliance too_many
+python3 -c 'import socket; socket.create_connection(("127.0.0.1", 9081), 1); print("loopback 9081")'
+"""
+
+
+def test_a_listener_that_keeps_no_bound_itself_has_no_more_connections_than_it_may(tmp_path: Path) -> None:
+    """imrelp takes as many as come: what is over listeners.relp.max_connections is refused and counted."""
+    done = run("listeners: {tcp: {}, relp: {max_connections: 3}}", tmp_path, SCRIPT.partition("out python3")[0] + HOLD)
+    lines = done.stdout.splitlines()
+    assert lines.count("open another") == 3, f"{done.stdout}{done.stderr}"
+    assert lines.count("open after one went") == 1
+    assert "open the other port" in lines
+    refused = next(line.split() for line in lines if line.strip().startswith("packets"))
+    assert int(refused[1]) >= lines.count("refused") == 3
 
 
 def test_ssh_opens_with_its_switch_and_both_families_are_served(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,21 @@ def test_when_all_is_well_it_says_so_in_one_line() -> None:
     assert verdict.state == "green" and verdict.exit_code == 0
     assert verdict.headline == "all is well: 12.4 lines/s to Loki"
     assert all(not part.cause and part.summary for part in verdict.parts)
+
+
+def test_connections_that_the_firewall_refused_over_a_listeners_bound_are_counted() -> None:
+    [part] = [part for part in judge(but(connections_refused=7)).parts if part.name == "rsyslog"]
+    assert part.summary == "running, 7 connections over max_connections refused"
+    out = '{"nftables": [{"counter": {"name": "too_many", "packets": 12, "bytes": 720}}]}'
+    asked = []
+
+    def runner(command: Sequence[str], **_: Any) -> Answer:
+        asked.append(command[0])
+        return Answer(0, out) if command[0] == "nft" else Answer(1, "")
+
+    found = gather(runner=runner).connections_refused
+    assert found == (12 if os.geteuid() == 0 else None)
+    assert ("nft" in asked) == (os.geteuid() == 0)
 
 
 REFUSED = {

@@ -78,3 +78,4 @@ class Facts:
     generation: int | None = None
     unconfirmed_until: float | None = None
     interrupted: bool = False  # an apply was cut short
+    connections_refused: int | None = None  # by the firewall, over the bound of a listener, since the last apply

@@ -38,6 +38,7 @@ def gather(layout: Layout | None = None, runner: Runner = run, now: float | None
         units = pool.submit(show_units, UNITS, runner, timeout=_ANSWER_WITHIN)
         failed = pool.submit(_failed, runner)
         addresses = pool.submit(own_addresses, runner)
+        refused = pool.submit(_connections_refused, runner)
         configured, readable = _configured(layout)
         generation, until, interrupted = _generation(layout)
         status, relay_error = relay.result()
@@ -63,6 +64,7 @@ def gather(layout: Layout | None = None, runner: Runner = run, now: float | None
             generation=generation,
             unconfirmed_until=until,
             interrupted=interrupted,
+            connections_refused=refused.result(),
         )
 
 
@@ -108,6 +110,15 @@ def _failed(runner: Runner) -> tuple[str, ...]:
         ["systemctl", "list-units", "--failed", "--plain", "--no-legend", "--no-pager"], timeout=_ANSWER_WITHIN
     )
     return tuple(line.split()[0] for line in answer.out.splitlines() if line.strip()) if answer.ok else ()
+
+
+def _connections_refused(runner: Runner) -> int | None:
+    """Return what the firewall counts over the bounds of listeners; only root may ask it."""
+    if os.geteuid() != 0:
+        return None
+    answer = runner(["nft", "--json", "list", "counter", "inet", "appliance", "too_many"], timeout=_ANSWER_WITHIN)
+    match = re.search(r'"packets": (\d+)', answer.out) if answer.ok else None
+    return int(match[1]) if match else None
 
 
 # ---- files and kernel -----------------------------------------------------------------------

@@ -39,8 +39,14 @@ def rsyslog(facts: Facts) -> Part:
     problem = _problem(facts.relay, "rsyslog")
     if problem:
         return Part("rsyslog", "amber", "not well", *problem)
-    queue = section(facts.relay, "rsyslog").get("queue")
-    return Part("rsyslog", "green", "running" + (f", {queue} in its queue" if queue else ""))
+    queue, refused = section(facts.relay, "rsyslog").get("queue"), facts.connections_refused
+    return Part(
+        "rsyslog",
+        "green",
+        "running"
+        + (f", {queue} in its queue" if queue else "")
+        + (f", {refused} connections over max_connections refused" if refused else ""),
+    )
 
 
 def loki(relay: dict[str, Any], now: float) -> Part:

@@ -14,6 +14,7 @@ class OpenPort:
     address: str | None  # None: all addresses
     name: str  # the key in the configuration
     owner: Literal["rsyslog", "relay", "ssh"]
+    max_connections: int | None = None  # where the program itself keeps no bound
 
     @property
     def family(self) -> str:
@@ -30,7 +31,9 @@ def open_ports(config: Config) -> list[OpenPort]:
     for name in ("tcp", "tls", "relp", "relp_tls"):
         listener = getattr(listeners, name)
         if listener is not None:
-            found.append(OpenPort("tcp", listener.port, listener.address, f"listeners.{name}", "rsyslog"))
+            # imrelp alone of rsyslog's inputs takes as many as come.
+            bound = listener.max_connections if name in ("relp", "relp_tls") else None
+            found.append(OpenPort("tcp", listener.port, listener.address, f"listeners.{name}", "rsyslog", bound))
     for name in ("relp", "syslog_tcp", "push", "http"):
         endpoint = getattr(config.relay.listen, name)
         if endpoint is not None and not _is_loopback(endpoint.host):
