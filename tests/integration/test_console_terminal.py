@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -103,10 +104,35 @@ def test_a_serial_line_shows_the_plain_page_until_someone_presses_enter(tmp_path
 def test_the_screen_of_a_configured_machine_shows_the_plain_page_until_someone_presses_enter(tmp_path: Path) -> None:
     terminal = console_on("tty1", tmp_path, 'echo "the dashboard"; exec sleep 60', is_there=("started", "configured"))
     try:
-        text = terminal.wait_for("plain page. Press Enter for the dashboard", 30)
+        text = terminal.wait_for("plain page. The dashboard comes in a minute; Enter brings it now.", 30)
         assert "the dashboard\r" not in text
         terminal.press("\r")
         terminal.wait_for(lambda _: "the dashboard\r" in terminal.raw, 30)
+    finally:
+        terminal.close()
+
+
+def test_the_dashboard_comes_by_itself_on_the_screen_of_a_configured_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATIENCE", "2")
+    terminal = console_on("tty1", tmp_path, 'echo "the dashboard"; exec sleep 60', is_there=("started", "configured"))
+    try:
+        terminal.wait_for("plain page. The dashboard comes", 30)
+        terminal.wait_for(lambda _: "the dashboard\r" in terminal.raw, 30)
+    finally:
+        terminal.close()
+
+
+def test_the_dashboard_does_not_come_by_itself_on_a_serial_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATIENCE", "1")
+    terminal = console_on("ttyS0", tmp_path, 'echo "the dashboard"; exec sleep 60', is_there=("started", "configured"))
+    try:
+        terminal.wait_for("plain page. Press Enter for the dashboard", 30)
+        time.sleep(3)
+        assert "the dashboard\r" not in terminal.raw
     finally:
         terminal.close()
 
