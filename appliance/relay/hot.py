@@ -52,19 +52,20 @@ def compiled() -> bool:
 class Target:
     """One stream of Loki: its labels as encoded bytes, and its place in the batch being filled."""
 
-    labels = cython.declare(str, visibility="public")
-    field = cython.declare(bytes, visibility="public")
-    last_used = cython.declare(cython.longlong, visibility="public")
-    # What of it is in the batch being filled, if that has this epoch.
+    # What each entry changes stands together, for the cache's sake. What of the stream is in the batch
+    # being filled, if that has this epoch:
     epoch: cython.longlong
     slot: cython.int
     entries: cython.int
     size: cython.longlong
     oldest: cython.longlong
     newest: cython.longlong
-    sent: cython.bint  # was in a batch before
     last_ns: cython.longlong
     bump: cython.int
+    sent: cython.bint  # was in a batch before
+    labels = cython.declare(str, visibility="public")
+    field = cython.declare(bytes, visibility="public")
+    last_used = cython.declare(cython.longlong, visibility="public")
 
     def __init__(self, labels: str) -> None:
         encoded = labels.encode()
@@ -103,14 +104,16 @@ class Tally:
 class Route:
     """Where records with one key go: a target (None drops them), metadata they all get, who sends them."""
 
-    target = cython.declare(Target, visibility="public")
-    meta = cython.declare(bytes, visibility="public")
-    tally = cython.declare(Tally, visibility="public")
+    target = cython.declare(Target, visibility="readonly")
+    meta = cython.declare(bytes, visibility="readonly")
+    tally = cython.declare(Tally, visibility="readonly")
+    meta_size: cython.Py_ssize_t
 
     def __init__(self, target: Target | None, meta: bytes, tally: Tally) -> None:
         self.target = target
         self.meta = meta
         self.tally = tally
+        self.meta_size = len(meta)
 
 
 @cython.cclass
@@ -1313,7 +1316,7 @@ class Packer:
         if nanos:
             stamp_size += 1 + _varint_size(nanos)
         size: cython.Py_ssize_t = end - start
-        constant: cython.Py_ssize_t = len(route.meta)
+        constant: cython.Py_ssize_t = route.meta_size
         inner: cython.Py_ssize_t = 2 + stamp_size + 1 + _varint_size(size) + size + constant + self.meta_used
         to: cython.p_uchar = self.arena
         at: cython.Py_ssize_t = self.used
