@@ -7,7 +7,6 @@ from typing import Any
 
 from textual.content import Content
 
-from appliance.host.status.facts import Facts
 from appliance.host.status.verdict import Part, State, Verdict
 
 STYLES: dict[State, str] = {"green": "ansi_bright_green", "amber": "ansi_bright_yellow", "red": "ansi_bright_red"}
@@ -24,12 +23,24 @@ def cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(0, width - 1)] + "~"
 
 
-def head(verdict: Verdict, facts: Facts, width: int) -> list[Content]:
-    """Return up to three rows: the verdict, with cause and remedy when there is something wrong."""
+def cut_parts(text: str, width: int) -> str:
+    """Return as many of the text's parts (between commas) as fit; of the first what fits."""
+    parts = text.split(", ")
+    while len(parts) > 1 and len(", ".join(parts)) > width:
+        parts.pop()
+    return cut(", ".join(parts), width)
+
+
+def head(verdict: Verdict, width: int) -> list[Content]:
+    """Return up to three rows: the verdict, or what is wrong most and below it the remedy."""
     words = {"green": " WELL ", "amber": " LOOK ", "red": " FAIL "}
-    lines = wrap(_without_ticks(verdict.headline), width - 8)[:3] or [""]
-    first = Content.assemble((words[verdict.state], BADGES[verdict.state]), "  ", (lines[0], "ansi_bright_white"))
-    return [first, *(Content.styled(f"{'':8}{line}", "ansi_bright_white") for line in lines[1:])]
+    worst = next((part for part in verdict.parts if part.state != "green"), None)
+    cause = _without_ticks(worst.cause if worst else verdict.headline)
+    lines = [(line, "ansi_bright_white") for line in wrap(cause[:1].upper() + cause[1:], width - 8)[:2]] or [("", "")]
+    remedy = f"-> {_without_ticks(worst.remedy)}" if worst and worst.remedy else ""
+    lines += [(line, "ansi_bright_yellow") for line in wrap(remedy, width - 8, subsequent_indent="   ")]
+    first = Content.assemble((words[verdict.state], BADGES[verdict.state]), "  ", lines[0])
+    return [first, *(Content.styled(f"{'':8}{line}", style) for line, style in lines[1:3])]
 
 
 def part_cells(verdict: Verdict, width: int) -> list[Content]:
@@ -38,9 +49,8 @@ def part_cells(verdict: Verdict, width: int) -> list[Content]:
 
 
 def part_cell(part: Part, width: int) -> Content:
-    text = part.summary
     name = f"{part.name:14}"
-    rest = cut(text, width - 5 - len(name))
+    rest = cut_parts(part.summary, width - 5 - len(name))
     gap = " " * max(0, width - 5 - len(name) - len(rest))
     return Content.assemble((WORDS[part.state], STYLES[part.state]), " ", (name, "ansi_bright_white"), rest, gap)
 
@@ -75,19 +85,20 @@ def source_rows(relay: Mapping[str, Any] | None, now: float, width: int, height:
     if not latest:
         return [Content.styled("none yet: D shows what to tell devices", "ansi_white")]
     latest.sort(key=lambda one: (_silent(one, now), -float(one["messages_per_second"]), -float(one["last_seen"])))
-    room = width - 20
-    rows = [Content.styled(f"{'sender':{room}} {'lines/s':>8} {'last':>10}", "ansi_cyan")]
+    room = width - 28
+    rows = [Content.styled(f"{'sender':{room}} {'by':8}{'lines/s':>7} {'last':>11}", "ansi_cyan")]
     shown = latest[: height - 1]
     silent = [one for one in latest if _silent(one, now)]
     if silent and silent[0] not in shown and len(shown) > 1:
         shown[-1] = silent[0]  # one that fell silent is what somebody should see
     for one in shown:
         ago = max(0.0, now - float(one["last_seen"]))
-        text = f"{cut(str(one['sender']), room):{room}} {float(one['messages_per_second']):8.1f} "
+        by = cut(str(one.get("input", "")), 7)
+        text = f"{cut(str(one['sender']), room):{room}} {by:8}{float(one['messages_per_second']):7.1f} "
         if _silent(one, now):
-            rows.append(Content.styled(f"{text}{'silent ' + age(ago):>10}"[:width], "ansi_bright_yellow"))
+            rows.append(Content.styled(f"{text}{'silent ' + age(ago):>11}"[:width], "ansi_bright_yellow"))
         else:
-            rows.append(Content(f"{text}{age(ago):>10}"))
+            rows.append(Content(f"{text}{age(ago):>11}"))
     return rows
 
 

@@ -70,8 +70,8 @@ class Dashboard(Screen[None]):
         yield TitleBar("Log forwarder", "looking ...")
         yield Static("", id="picture", markup=False)
         yield KeyBar(
-            [("S", "settings"), ("T", "test"), ("D", "devices"), ("L", "logs"), ("V", "view"),
-             ("R", "restart"), ("P", "power off"), ("F1", "help")]
+            [("S", "settings"), ("T", "test"), ("D", "devices"), ("L", "logs"), ("R", "restart"),
+             ("P", "off"), ("X", "shell"), ("F1", "help")]
         )  # fmt: skip
 
     def on_mount(self) -> None:
@@ -123,15 +123,17 @@ class Dashboard(Screen[None]):
         assert self.facts is not None and self.verdict is not None
         facts, verdict, state = self.facts, self.verdict, self.app.state
         came, left, spool = pieces.traffic(facts.relay)
-        rows = pieces.head(verdict, facts, width)
-        rows.append(rule(width, "Parts"))
+        rows = pieces.head(verdict, width)
+        rows.append(rule(width, "Parts", "V: in full"))
         rows += pieces.two_columns(pieces.part_cells(verdict, (width - 2) // 2), width)
         room = 2 if height < 30 else 6
         errors = pieces.error_rows(facts.relay, facts.relay_error, width, room)
         middle = max(4, height - len(rows) - len(errors) - 2)
-        split = min(width - 44, max(36, width // 2))
+        split = min(width - 48, max(30, width // 2))
         right = width - split - 2
-        legend = f"In {short(came)}/s out {short(left)}/s  spool {pieces.size(spool)}"
+        legend = f"In {short(came)}/s, out {short(left)}/s"
+        if split >= 46:
+            legend += f", spool {pieces.size(spool)}"
         count = ((facts.relay or {}).get("sources") or {}).get("count", 0)
         rows.append(Content.assemble(rule(split, legend), "  ", rule(right, f"Sources: {count}")))
         chart = plot(list(state.samples), split, middle, facts.now, SPAN)

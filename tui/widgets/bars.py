@@ -11,12 +11,11 @@ from textual.widgets import Static
 RULE = "ansi_cyan"
 
 
-def rule(width: int, caption: str = "") -> Content:
-    """Return a line of the given width, with a caption at its beginning."""
-    if not caption:
-        return Content.styled("─" * width, RULE)
-    left = f"─ {caption} "[:width]
-    return Content.styled(left + "─" * (width - len(left)), RULE)
+def rule(width: int, caption: str = "", at_end: str = "") -> Content:
+    """Return a line of the given width, with captions at its beginning and its end."""
+    left = f"─ {caption} "[:width] if caption else ""
+    right = f" {at_end} ─" if at_end and len(left) + len(at_end) + 4 <= width else ""
+    return Content.styled(left + "─" * (width - len(left) - len(right)) + right, RULE)
 
 
 class TitleBar(Static):
@@ -50,14 +49,18 @@ class KeyBar(Static):
 
     def render(self) -> Content:
         width = self.content_size.width
-        parts: list[Content] = []
-        used = 0
-        for key, word in self._keys:
-            if used + len(key) + len(word) + 1 > width:
-                break
-            parts.append(Content.assemble((key, "ansi_bright_white bold"), (f" {word}   ", "ansi_white")))
-            used += len(key) + len(word) + 4
+        keys = self._keys
+        while keys and _length(keys, 2) > width:
+            keys = keys[:-1]
+        gap = " " * (3 if _length(keys, 3) <= width else 2)
+        parts = [
+            Content.assemble((key, "ansi_bright_white bold"), (f" {word}{gap}", "ansi_white")) for key, word in keys
+        ]
         return Content.assemble(rule(width), "\n", *parts)
+
+
+def _length(keys: Sequence[tuple[str, str]], gap: int) -> int:
+    return sum(len(key) + 1 + len(word) for key, word in keys) + gap * (len(keys) - 1)
 
 
 class Body(VerticalScroll, inherit_bindings=False, can_focus=False):

@@ -1,6 +1,7 @@
 """The steps of a test or of an apply, one a line, as they come: what was looked at, how it is, what to do."""
 
 from dataclasses import dataclass
+from textwrap import wrap
 
 from textual.content import Content
 from textual.widgets import Static
@@ -50,12 +51,20 @@ class FindingList(Static):
             self.lines.pop()
         self._draw()
 
+    def on_resize(self) -> None:
+        self._draw()
+
     def _draw(self) -> None:
-        width = max((len(line.name) for line in self.lines), default=0) + 2
+        names = max((len(line.name) for line in self.lines), default=0) + 2
+        # What is longer than the line goes on below its beginning.
+        room = max(20, (self.size.width or 80) - len(MARKS["ok"][0]) - 1 - names)
         rows: list[Content] = []
         for line in self.lines:
             word, style = MARKS[line.mark]
-            rows.append(Content.assemble((word, style), f" {line.name:{width}}{line.detail}"))
-            if line.remedy:
-                rows.append(Content.styled(f"{'':7}{'':{width}}-> {line.remedy}", "ansi_bright_yellow"))
+            first, *more = wrap(line.detail, room) or [""]
+            rows.append(Content.assemble((word, style), f" {line.name:{names}}{first}"))
+            rows += [Content(f"{'':7}{'':{names}}{text}") for text in more]
+            for index, text in enumerate(wrap(line.remedy, room - 3)):
+                arrow = "-> " if index == 0 else "   "
+                rows.append(Content.styled(f"{'':7}{'':{names}}{arrow}{text}", "ansi_bright_yellow"))
         self.update(Content("\n").join(rows))

@@ -1,7 +1,7 @@
 """A question of a form: its label, what is filled in, and below it why the answer is refused."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from textual import on
 from textual.app import ComposeResult
@@ -82,13 +82,15 @@ class Item(Vertical):
 
 
 class TextItem(Item):
-    """An answer of one line; `many` answers are separated by commas or blanks."""
+    """An answer of one line; `many` answers are separated by commas or blanks. `room` is how wide its field is."""
 
     def __init__(
         self, path: str, label: str, value: Any, *, secret: bool = False, many: bool = False, placeholder: str = "",
         hint: str = "", when: Callable[[Answers], bool] | None = None, id: str | None = None, gap: bool = False,
+        room: Literal["number", "name", "line"] = "line",
     ) -> None:  # fmt: skip
         super().__init__(path, label, hint=hint, when=when, id=id, gap=gap)
+        self.add_class(f"-{room}")
         self.secret, self.many, self.placeholder = secret, many, placeholder
         shown = ", ".join(map(str, value)) if isinstance(value, list) else value
         self.initial = "" if shown is None else str(shown)
@@ -100,10 +102,10 @@ class TextItem(Item):
     def value(self) -> str:
         return self.query_one(Entry).value
 
-    def clear(self) -> None:
-        """Empty the field without telling anybody."""
+    def fill(self, value: str) -> None:
+        """Put a value into the field without telling anybody."""
         with self.prevent(Input.Changed):
-            self.query_one(Entry).value = ""
+            self.query_one(Entry).value = value
 
     def read(self, value: str) -> Any:
         if self.secret:
@@ -162,7 +164,7 @@ class SecretItem(TextItem):
     ) -> None:  # fmt: skip
         placeholder = "(kept; type to change it)" if kept else ""
         super().__init__(
-            path, label, "", secret=True, placeholder=placeholder, when=when, id=id, gap=gap,
+            path, label, "", secret=True, placeholder=placeholder, when=when, id=id, gap=gap, room="name",
             hint=hint or "is not shown; kept in a file that only root and the relay can read",
         )  # fmt: skip
 
@@ -172,5 +174,5 @@ class SecretItem(TextItem):
 
     def keep(self) -> None:
         """What was typed is in a file now."""
-        self.clear()
+        self.fill("")
         self.query_one(Entry).placeholder = "(kept; type to change it)"

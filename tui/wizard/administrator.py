@@ -32,7 +32,7 @@ Console lock   with it, this console shows everything but asks for the password 
         keys = [*(get(_KEYS) or []), "", ""]
         kept = get(_PASSWORD) is not None
         yield TextItem(
-            "access.administrator", "Login name", get("access.administrator"), placeholder="admin",
+            "access.administrator", "Login name", get("access.administrator"), placeholder="admin", room="name",
             hint="small letters and digits",
         )  # fmt: skip
         yield SecretItem(_PASSWORD, "Password", kept=kept, id="password", hint=f"{SHORTEST} characters or more")

@@ -49,12 +49,12 @@ The firewall of this machine opens exactly the ports that are on here.
             path = f"listeners.{name}"
             yield TickItem(path, label, words, get(path) is not None)
             yield TextItem(
-                f"{path}.port", "  Port", get(f"{path}.port"), placeholder=str(port), when=_on(name),
+                f"{path}.port", "  Port", get(f"{path}.port"), placeholder=str(port), when=_on(name), room="number",
                 hint=f"1 to 65535; empty: {port}",
             )  # fmt: skip
         yield TickItem(_PUSH, "Loki push API", "Promtail, Alloy, Fluent Bit, Vector", get(_PUSH) is not None)
         yield TextItem(
-            _PUSH, "  Address and port", get(_PUSH), placeholder="0.0.0.0:3500", id="push",
+            _PUSH, "  Address and port", get(_PUSH), placeholder="0.0.0.0:3500", id="push", room="name",
             when=lambda answers: answers.get(_PUSH) is not None, hint="0.0.0.0:3500 is every address, port 3500",
         )  # fmt: skip
         own = str(get("listeners.journal")).lower() != "false"

@@ -47,12 +47,12 @@ Authority     who signed the certificate of an https Loki: one that everybody kn
               (system), or your own, whose PEM file lies on this machine.
 
 Test goes step by step and says which one fails:
-  name         is the host's name known?          mend the name, or the DNS servers
-  connection   does its port answer?              mend the port, or a firewall between
-  TLS          is its certificate to be trusted?  name its authority
-  HTTP         is it a Loki, and is it ready?     mend the path of the address
-  login        are tenant, name, token right?     mend them here
-  push, read   does it take lines, all of them?   what Loki says about its limits
+  name            is the host's name known?          mend the name, or the DNS servers
+  connection      does its port answer?              mend the port, or a firewall between
+  TLS             is its certificate to be trusted?  name its authority, or F6
+  ready           is it a Loki, and is it up?        mend the path of the address
+  authentication  are tenant, name, token right?     mend them here
+  push, read      does it take lines, all of them?   what Loki says about its limits
 The test writes a dozen lines with the label job="appliance-test".
 """
 
@@ -60,12 +60,14 @@ The test writes a dozen lines with the label job="appliance-test".
         answers = self.state.answers
         get = answers.get
         yield TextItem("loki.url", "Address", get("loki.url"), placeholder="https://", hint=URL_HINT)
-        yield TextItem("loki.tenant", "Tenant", get("loki.tenant"), hint="sent as X-Scope-OrgID; usually empty")
+        yield TextItem(
+            "loki.tenant", "Tenant", get("loki.tenant"), room="name", hint="sent as X-Scope-OrgID; usually empty"
+        )
         ways = [("none", "not needed"), ("basic", "name and password"), ("token", "token")]
         yield ChoiceItem("", "Log in", ways, authentication(answers), id="auth", gap=True, hint="Left and Right choose")
         yield TextItem(
             f"{_BASIC}.username", "  Name", get(f"{_BASIC}.username"), when=lambda a: authentication(a) == "basic",
-            hint="the user name for HTTP basic authentication",
+            room="name", hint="the user name for HTTP basic authentication",
         )  # fmt: skip
         yield SecretItem(
             f"{_BASIC}.password_file", "  Password", kept=bool(get(f"{_BASIC}.password_file")), id="password",

@@ -28,7 +28,7 @@ def _static6(answers: Answers) -> bool:
 class Network(Page):
     NAME: ClassVar[str] = "network"
     TITLE: ClassVar[str] = "Network"
-    INTRO: ClassVar[str] = "How this machine is called and reached. Devices will send to this address."
+    INTRO: ClassVar[str] = "The name of this machine and its address, to which devices will send."
     TEST: ClassVar[str] = "Test"
     HELP: ClassVar[str] = """
 A fixed address is best, for devices are told an address and keep it: choose static,
@@ -48,17 +48,17 @@ made later from the dashboard reverts by itself after a minute unless you confir
         get = self.state.answers.get
         yield Static("looking for network cards ...", id="found", classes="text", markup=False)
         yield TextItem(
-            "system.hostname", "Name", get("system.hostname"), placeholder="forwarder", gap=True,
+            "system.hostname", "Name", get("system.hostname"), placeholder="forwarder", gap=True, room="name",
             hint="letters, digits and hyphens, short or with its domain",
         )  # fmt: skip
         methods = [("dhcp", "DHCP"), ("static", "static"), ("off", "off")]
         yield ChoiceItem(f"{_V4}.method", "IPv4", methods, get(f"{_V4}.method") or "dhcp", hint="Left and Right choose")
         yield TextItem(
             f"{_V4}.address", "  Address", get(f"{_V4}.address"), placeholder="192.0.2.10/24", when=_static4,
-            hint="with the prefix length: /24 is netmask 255.255.255.0",
+            room="name", hint="with the prefix length: /24 is netmask 255.255.255.0",
         )  # fmt: skip
         yield TextItem(
-            f"{_V4}.gateway", "  Gateway", get(f"{_V4}.gateway"), placeholder="192.0.2.1", when=_static4,
+            f"{_V4}.gateway", "  Gateway", get(f"{_V4}.gateway"), placeholder="192.0.2.1", when=_static4, room="name",
             hint="the router of this network",
         )  # fmt: skip
         methods = [("auto", "automatic"), ("static", "static"), ("off", "off")]
@@ -82,10 +82,15 @@ made later from the dashboard reverts by itself after a minute unless you confir
             "system.network.search", "Search domains", get("system.network.search"), many=True,
             hint="domains that complete short names; usually empty",
         )  # fmt: skip
-        yield TextItem("system.network.vlan", "VLAN", get("system.network.vlan"), hint="1 to 4094; empty: untagged")
-        yield TextItem("system.network.mtu", "MTU", get("system.network.mtu"), hint="1280 to 9216 bytes; usually empty")
         yield TextItem(
-            "system.network.interface", "Interface", get("system.network.interface"), placeholder="any",
+            "system.network.vlan", "VLAN", get("system.network.vlan"), room="number", hint="1 to 4094; empty: untagged"
+        )
+        yield TextItem(
+            "system.network.mtu", "MTU", get("system.network.mtu"), room="number",
+            hint="1280 to 9216 bytes; usually empty",
+        )  # fmt: skip
+        yield TextItem(
+            "system.network.interface", "Interface", get("system.network.interface"), placeholder="any", room="name",
             hint="name or pattern, such as enX0; empty: any Ethernet card",
         )  # fmt: skip
         yield TextItem(

@@ -31,7 +31,7 @@ Test asks each of them for the time and says how far off this machine's clock is
     def questions(self) -> Iterable[Widget]:
         get = self.state.answers.get
         yield TextItem(
-            "system.timezone", "Time zone", get("system.timezone"), placeholder="UTC",
+            "system.timezone", "Time zone", get("system.timezone"), placeholder="UTC", room="name",
             hint="such as Europe/Paris; large and small letters matter",
         )  # fmt: skip
         yield TextItem(

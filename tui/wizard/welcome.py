@@ -32,9 +32,9 @@ the keys are those of a US keyboard.
         answers = self.state.answers
         yield TextItem(
             "system.keyboard.layout", "Keyboard layout", answers.get("system.keyboard.layout"), placeholder="us",
-            hint="XKB layout, such as us, gb, fr, de, ch, es",
+            room="name", hint="XKB layout, such as us, gb, fr, de, ch, es",
         )  # fmt: skip
         yield TextItem(
-            "system.keyboard.variant", "Variant", answers.get("system.keyboard.variant"),
+            "system.keyboard.variant", "Variant", answers.get("system.keyboard.variant"), room="name",
             hint="usually empty; such as nodeadkeys or bepo",
         )  # fmt: skip

@@ -1,5 +1,6 @@
 """The machine's parts: configuration, disk, network, time, certificates, updates, services. Pure."""
 
+from appliance.host.layout import DATA
 from appliance.host.status.facts import Disk, Facts
 from appliance.host.status.part import RANK, Part, State, length_of_time, size
 
@@ -38,7 +39,9 @@ def disk(facts: Facts) -> Part:
             "see `journalctl -b -u var-lib-appliance.mount`; check the VM's disk",
         )
     ill = sorted(((_disk_state(disk), disk) for disk in facts.disks), key=lambda pair: -RANK[pair[0]])
-    summary = ", ".join(f"{disk.path} {size(disk.free)} free of {size(disk.total)}" for disk in facts.disks)
+    # The one for the logs first: it is the one that fills.
+    last_first = reversed(facts.disks)
+    summary = ", ".join(f"{_disk_name(disk)} {size(disk.free)} free of {size(disk.total)}" for disk in last_first)
     if not ill or ill[0][0] == "green":
         return Part("disk", "green", summary or "not looked at")
     state, disk = ill[0]
@@ -57,6 +60,10 @@ def disk(facts: Facts) -> Part:
             else "`apt-get clean`, and look for large files with `du -xh / | sort -h | tail`"
         )
     return Part("disk", state, summary, cause, remedy)
+
+
+def _disk_name(disk: Disk) -> str:
+    return "data" if disk.path == DATA else disk.path
 
 
 def _disk_state(disk: Disk) -> State:

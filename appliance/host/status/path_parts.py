@@ -63,7 +63,7 @@ def loki(relay: dict[str, Any], now: float) -> Part:
         return Part("loki", "red", f"not reached ({url})", f"{cause}{since}", f"{remedy}; nothing is lost meanwhile")
     if state == "idle" and not loki.get("entries"):
         return Part("loki", "green", f"nothing sent yet ({url})")
-    return Part("loki", "green", f"{loki.get('entries_per_second_60s', 0):.1f} lines/s to {url}")
+    return Part("loki", "green", f"{loki.get('entries_per_second_60s', 0):.1f} lines/s, to {url}")
 
 
 def queue(relay: dict[str, Any]) -> Part:
@@ -84,7 +84,7 @@ def messages(relay: dict[str, Any]) -> Part:
     rates = [
         float(i.get("messages_per_second_60s", 0)) for i in section(relay, "inputs").values() if isinstance(i, dict)
     ]
-    summary = f"{sum(rates):.1f} lines/s from {section(relay, 'sources').get('count', 0)} sources"
+    summary = f"{sum(rates):.1f} lines/s, {section(relay, 'sources').get('count', 0)} sources"
     known = ("loki", "queue", "rsyslog", "relay")
     for problem in relay.get("problems") or []:
         if problem.get("part") not in known:
