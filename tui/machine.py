@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,11 +19,14 @@ from appliance.config.load import load
 from appliance.config.model import Config, Loki
 from appliance.errors import ApplianceError
 from appliance.host.apply import Host, Plan, Result, Step, apply, confirm, host_at, make_plan, revert_unconfirmed
-from appliance.host.layout import SECRETS
+from appliance.host.layout import SECRETS, TLS
 from appliance.host.status.facts import Facts
 from appliance.host.status.gather import gather
 from appliance.relay.check import Finding, check_loki
 from tui.found import Interface, gateways, interfaces
+
+if TYPE_CHECKING:
+    from appliance.host.tls.presented import Presented
 
 DRAFT = "/etc/appliance/setup.yaml"
 CONFIRM_WITHIN = 60.0
@@ -120,6 +124,23 @@ class Machine:
                 return
         result = verify(loki, random.token_hex(6), streams=3, entries=4, timeout=self.read_back_within)
         yield Finding("push, read", result.ok, result.finding.detail, result.finding.remedy)
+
+    def loki_certificate(self, url: str, server_name: str | None) -> "Presented":
+        """Return the certificate that Loki shows, without trusting it. Raise ApplianceError."""
+        from datetime import UTC, datetime
+
+        from appliance.host.tls.presented import take
+
+        return take(url, datetime.now(UTC), server_name=server_name)
+
+    def trust(self, shown: "Presented") -> str:
+        """Keep a certificate as the one to trust; return its file. Raise ApplianceError."""
+        from appliance.host.tls.presented import keep
+
+        try:
+            return keep(shown, self.host.layout)
+        except OSError as error:
+            raise ApplianceError(f"it cannot be kept: {error.strerror}", hint="run as root") from None
 
     def test_message(self) -> Iterator[Finding]:
         """Send a message as a device would and look for it in Loki."""
@@ -236,9 +257,11 @@ class Machine:
         place = self.host.layout.at
 
         def moved(path: str | None) -> str | None:
-            return str(place(path)) if path and path.startswith(SECRETS) else path
+            return str(place(path)) if path and path.startswith((SECRETS, TLS)) else path
 
         basic = loki.basic_auth
         if basic:
             basic = msgspec.structs.replace(basic, password_file=moved(basic.password_file))
-        return msgspec.structs.replace(loki, basic_auth=basic, bearer_token_file=moved(loki.bearer_token_file))
+        tls = msgspec.structs.replace(loki.tls, ca_file=moved(loki.tls.ca_file))
+        token = moved(loki.bearer_token_file)
+        return msgspec.structs.replace(loki, basic_auth=basic, bearer_token_file=token, tls=tls)

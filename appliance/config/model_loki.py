@@ -21,7 +21,11 @@ class BasicAuth(Section):
 
 class ClientTls(Section):
     ca_file: Annotated[
-        str | None, Meta(description="PEM file of the authorities to trust; the system's when absent.")
+        str | None,
+        Meta(
+            description="PEM file of the authorities to trust, or of the server's own certificate; "
+            "the system's authorities when absent."
+        ),
     ] = None
     cert_file: Annotated[str | None, Meta(description="PEM file of our client certificate and its chain.")] = None
     key_file: Annotated[str | None, Meta(description="PEM file of the client certificate's key, mode 0600.")] = None

@@ -78,6 +78,12 @@ def test_what_is_applied_again_changes_nothing(host: Host) -> None:
     assert not apply(again, host).changed
 
 
+def test_the_image_has_the_keyboard_of_the_defaults_so_that_a_first_apply_does_not_compute_it(host: Host) -> None:
+    given = Path(__file__).parents[2] / "image/elements/forwarder/files" / names.KEYBOARD.lstrip("/")
+    change = next(change for change in plan(FIRST, host).changes if change.path == names.KEYBOARD)
+    assert change.new == trees.File(given.read_bytes())
+
+
 def test_a_dry_plan_touches_nothing(host: Host) -> None:
     before = snapshot(host)
     made = plan(SECOND, host)

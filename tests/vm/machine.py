@@ -80,6 +80,7 @@ class Machine:
     ) -> None:
         self.directory = directory
         self.console_log = directory / "console.log"
+        self.serial_path = directory / "console.sock"
         self.tcp = {port: free_port() for port in tcp}
         self.udp = {port: free_port(socket.SOCK_DGRAM) for port in udp}
         self._shell_path = directory / "shell.sock"
@@ -96,7 +97,9 @@ class Machine:
                    "-drive", f"file={disk},format=qcow2,if=virtio,cache=writeback",
                    "-netdev", ",".join(network), "-device", "virtio-net-pci,netdev=net,romfile=",
                    "-object", "rng-random,filename=/dev/urandom,id=rng", "-device", "virtio-rng-pci,rng=rng",
-                   "-serial", f"file:{self.console_log}",
+                   "-chardev",
+                   f"socket,id=console,path={self.serial_path},server=on,wait=off,logfile={self.console_log}",
+                   "-serial", "chardev:console",
                    "-chardev", f"socket,id=shell,path={self._shell_path},server=on,wait=off",
                    "-serial", "chardev:shell",
                    "-qmp", f"unix:{self._monitor_path},server=on,wait=off"]  # fmt: skip
@@ -224,9 +227,39 @@ class Machine:
             return answer.get("return", answer)
 
     def screen(self, path: Path) -> Path:
-        """A picture of the VGA console (PPM)."""
-        self.monitor("screendump", {"filename": str(path)})
+        """A picture of the VGA console (PNG or PPM, as the name ends)."""
+        self.monitor("screendump", {"filename": str(path), "format": path.suffix[1:]})
         return path
+
+    def screen_text(self) -> str:
+        """What the guest's first virtual console shows, as text, read by the root shell."""
+        columns, cells = self.run("stty -F /dev/tty1 size; base64 -w 0 /dev/vcsu1").text.split("\n")[:2]
+        width = int(columns.split()[1])
+        text = base64.b64decode(cells).decode("utf-32-le")
+        return "\n".join(text[at : at + width].rstrip() for at in range(0, len(text), width))
+
+    def press(self, *keys: str) -> None:
+        """Press keys of the guest's keyboard one after the other; names as QEMU has them, `shift-a` for two."""
+        for key in keys:
+            held = [{"type": "qcode", "data": one} for one in key.split("-")]
+            self.monitor("send-key", {"keys": held, "hold-time": 15})
+            time.sleep(0.05)
+
+    def save(self, name: str) -> None:
+        """Keep the running machine's whole state inside its disk's file."""
+        self._human(f"savevm {name}")
+
+    def load(self, name: str) -> None:
+        """Put a kept state back: memory, devices and disk."""
+        if self._shell is not None:
+            self._shell.close()
+            self._shell = None
+        self._human(f"loadvm {name}")
+
+    def _human(self, line: str) -> None:
+        said = str(self.monitor("human-monitor-command", {"command-line": line})).strip()
+        if said:
+            raise GuestError(f"{line}: {said}")
 
     def cut_power(self) -> None:
         """End QEMU at once, as a power cut does: nothing is flushed that the guest has not synced."""

@@ -130,6 +130,12 @@ class ChoiceItem(Item):
     def value(self) -> str:
         return self.query_one(Choice).value
 
+    def choose(self, value: str) -> None:
+        """Choose without telling anybody."""
+        choice = self.query_one(Choice)
+        choice.value = value
+        choice.refresh()
+
 
 class TickItem(Item):
     """On or off; what that means in the configuration is the page's matter."""
@@ -138,7 +144,7 @@ class TickItem(Item):
         self, path: str, label: str, words: str, on: bool, *,
         hint: str = "", when: Callable[[Answers], bool] | None = None, id: str | None = None, gap: bool = False,
     ) -> None:  # fmt: skip
-        super().__init__(path, label, hint=hint, when=when, id=id, gap=gap)
+        super().__init__(path, label, hint=hint or "Space switches it on and off", when=when, id=id, gap=gap)
         self.words, self.initial = words, on
 
     def entry(self) -> Widget:

@@ -32,7 +32,7 @@ def wants_tls(answers: Answers) -> bool:
 class ListenersPage(Page):
     NAME: ClassVar[str] = "listeners"
     TITLE: ClassVar[str] = "Listeners"
-    INTRO: ClassVar[str] = "How devices hand their logs to this machine. Space switches on and off."
+    INTRO: ClassVar[str] = "How devices hand their logs to this machine."
     HELP: ClassVar[str] = """
 UDP and TCP   what routers, switches, hypervisors and storage send. Prefer TCP where the
               device offers it: UDP loses lines when a network is busy, and nobody notices.

@@ -1,15 +1,22 @@
 """Where the logs go and how one gets in there; tries it with lines of its own."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual import work
+from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from appliance.errors import ApplianceError
 from appliance.relay.check import Finding
 from tui.answers import URL_HINT, Answers
+from tui.widgets.dialog import Dialog
 from tui.widgets.item import ChoiceItem, Item, SecretItem, TextItem
 from tui.wizard.page import Page
+
+if TYPE_CHECKING:
+    from appliance.host.tls.presented import Presented
 
 _BASIC, _TOKEN = "loki.basic_auth", "loki.bearer_token_file"
 
@@ -37,6 +44,8 @@ class LokiPage(Page):
     TITLE: ClassVar[str] = "Loki"
     INTRO: ClassVar[str] = "Where every line is handed on to. Test pushes a few lines and reads them back."
     TEST: ClassVar[str] = "Test"
+    MORE_KEYS: ClassVar[list[tuple[str, str]]] = [("F6", "certificate")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("f6,ctrl+r", "certificate", show=False)]
     HELP: ClassVar[str] = """
 Address       Loki's push URL. It nearly always ends with /loki/api/v1/push; the port of
               Loki itself is 3100, a proxy before it usually has https and no port.
@@ -45,6 +54,8 @@ Log in        what the proxy before Loki wants: a name and password (basic), or 
               Secrets are kept in files that only the relay can read.
 Authority     who signed the certificate of an https Loki: one that everybody knows
               (system), or your own, whose PEM file lies on this machine.
+              F6 or Ctrl+R shows the certificate that this Loki has, such as one that
+              signed itself; compare its fingerprint, and trust that one and no other.
 
 Test goes step by step and says which one fails:
   name            is the host's name known?          mend the name, or the DNS servers
@@ -126,4 +137,72 @@ The test writes a dozen lines with the label job="appliance-test".
         config = self.state.answers.draft()
         if config is None:
             raise ApplianceError("not tested", hint="another page has answers that are refused: see the review")
-        yield from self.state.machine.test_loki(config.loki)
+        for finding in self.state.machine.test_loki(config.loki):
+            if finding.step == "TLS" and finding.ok is False and "loki.tls.ca_file" in finding.remedy:
+                finding = replace(finding, remedy="F6 shows the certificate: trust it there, or name its authority")
+            yield finding
+
+    # ---- a certificate that nobody else vouches for -----------------------------------------
+
+    def action_certificate(self) -> None:
+        """Show the certificate that Loki has, and ask whether it is to be trusted."""
+        get = self.state.answers.get
+        if not _https(self.state.answers) or get("loki.proxy"):
+            self.say("Only a Loki by https, and without a proxy between, shows a certificate.")
+            return
+        self.say("Asking Loki for its certificate ...")
+        self._take(str(get("loki.url")), get("loki.tls.server_name"))
+
+    @work(thread=True, exclusive=True, group="certificate")
+    def _take(self, url: str, server_name: str | None) -> None:
+        try:
+            shown = self.state.machine.loki_certificate(url, server_name)
+        except ApplianceError as error:
+            self.app.call_from_thread(self._say_if_here, f"{error.message}: {error.hint}")
+            return
+        self.app.call_from_thread(self._ask, shown)
+
+    def _say_if_here(self, text: str) -> None:
+        if self.is_running:
+            self.say(text)
+
+    def _ask(self, shown: "Presented") -> None:
+        if not self.is_running:
+            return
+        self.say("")
+
+        def answered(agreed: bool | None) -> None:
+            if agreed:
+                self._trust(shown)
+
+        self.app.push_screen(Dialog("Trust this certificate?", _words(shown), yes="Trust it", no="No"), answered)
+
+    def _trust(self, shown: "Presented") -> None:
+        put = self.state.answers.put
+        try:
+            path = self.state.machine.trust(shown)
+        except ApplianceError as error:
+            self.say(f"{error.message}: {error.hint}")
+            return
+        put("loki.tls.insecure_skip_verify", None)
+        for key, value in (("ca_file", path), ("server_name", shown.server_name)):
+            put(f"loki.tls.{key}", value)
+            item = next(one for one in self.query(TextItem) if one.path == f"loki.tls.{key}")
+            item.fill(value or "")
+        self.query_one("#trust", ChoiceItem).choose("file")
+        self.review_answers()
+        self.say("It is trusted from now on. F5 tests with it.")
+
+
+def _words(shown: "Presented") -> str:
+    facts = shown.facts
+    octets = facts.fingerprint.split(":")
+    issuer = "itself" if facts.issuer == facts.subject else facts.issuer
+    names = ", ".join(facts.names) or facts.subject
+    return (
+        f"{shown.place} shows this certificate.\n\n"
+        f"For        {names}\nSigned by  {issuer}\nGood until {facts.not_after:%Y-%m-%d}\n"
+        f"SHA-256    {':'.join(octets[:16])}\n           {':'.join(octets[16:])}\n\n"
+        "Compare it on Loki's machine, with the file of its certificate:\n"
+        "openssl x509 -noout -fingerprint -sha256 -in FILE"
+    )

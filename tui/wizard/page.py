@@ -55,6 +55,7 @@ class Page(Screen[None]):
     HELP: ClassVar[str] = ""
     TEST: ClassVar[str] = ""
     NEXT: ClassVar[str] = "Next"
+    MORE_KEYS: ClassVar[list[tuple[str, str]]] = []
 
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -119,7 +120,8 @@ class Page(Screen[None]):
             yield PushButton("Back", id="back")
             yield PushButton("Help", id="help")
         test = [("F5", "test")] if self.TEST else []
-        yield KeyBar([("Tab", "next field"), ("F10", "next page"), *test, ("Esc", "back"), ("F1", "help")])
+        keys = [*test, *self.MORE_KEYS]
+        yield KeyBar([("Tab", "next field"), ("F10", "next page"), *keys, ("Esc", "back"), ("F1", "help")])
 
     def on_mount(self) -> None:
         self.review_answers()

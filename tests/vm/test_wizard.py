@@ -1,0 +1,210 @@
+"""From power-on to the first line in Loki at the machine's own consoles: its screen, and the serial line.
+
+One start: what is there when both consoles show their first page is kept, and the second way begins from
+there. Pictures of every page on the screen are in build/pictures/ afterwards.
+"""
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.net import wait_until
+from tests.harness.senders import lines, rfc5424, send_tcp
+from tests.loki_double import InProcessLoki
+from tests.vm.consoles import Console, Screen, SerialLine, wait_for
+from tests.vm.machine import LOKI_SEEN_BY_GUEST, Machine, overlay, seed_disk
+
+pytestmark = [pytest.mark.vm, pytest.mark.slow, pytest.mark.timeout(1500)]
+
+PICTURES = Path(__file__).parents[2] / "build" / "pictures"
+URL = f"{LOKI_SEEN_BY_GUEST}/loki/api/v1/push"
+PLACE = re.compile(r"(\d+) of 10  ")
+PASSWORD = "correct-Horse-7"
+# A start takes a minute without hardware virtualisation; where other work shares the processors, longer.
+PATIENCE = 300.0
+
+
+@pytest.fixture(scope="module")
+def loki() -> Iterator[InProcessLoki]:
+    double = InProcessLoki()
+    yield double
+    double.close()
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory, disk: Path, loki: InProcessLoki) -> Iterator[Machine]:
+    """A machine that nobody has set up; only the root shell for the test comes from a seed."""
+    place = tmp_path_factory.mktemp("wizard")
+    for old in PICTURES.glob("*.png"):
+        old.unlink()
+    machine = Machine(
+        place, overlay(place / "disk.qcow2", disk), seed=seed_disk(place / "seed.img", {}),
+        loki_port=int(loki.base_url.rsplit(":", 1)[1]), tcp=[514],
+    )  # fmt: skip
+    try:
+        machine.wait_for_shell(PATIENCE)
+        yield machine
+    finally:
+        machine.close()
+
+
+@pytest.fixture(scope="module")
+def screen(machine: Machine) -> Screen:
+    return Screen(machine, PICTURES)
+
+
+class TestAtTheScreen:
+    """By the keyboard of the virtual machine."""
+
+    def test_what_is_coming_is_said_on_an_otherwise_empty_screen(self, screen: Screen) -> None:
+        text = wait_for(screen, "The console comes in a few seconds", PATIENCE)
+        screen.picture("starting")
+        assert next(line for line in text.splitlines() if line).strip() == "Log forwarder", text
+        assert "cloud-init" not in text and "[" not in text, text
+
+    def test_the_set_up_comes_by_itself_and_the_serial_line_invites_to_it(
+        self, machine: Machine, screen: Screen
+    ) -> None:
+        wait_for(screen, "XKB layout, such as", PATIENCE)
+        print(f"\npower-on to the first page: {time.monotonic() - machine.started:.0f} s")
+        screen.picture("welcome")
+        wait_until(lambda: "Press Enter for the set-up" in machine.console(), 60, every=0.5, what=machine.console)
+        machine.save("fresh")
+
+    def test_a_wrong_address_is_refused_beside_its_field(self, screen: Screen) -> None:
+        screen.press("next")
+        wait_for(screen, "Found  ")
+        screen.press("test")
+        wait_for(screen, "ok   address")
+        screen.picture("network")
+        screen.press("help")
+        wait_for(screen, "Help: Network")
+        screen.picture("network-help")
+        screen.press("back")
+        wait_for(screen, "Search domains")
+        screen.press("next")
+        wait_for(screen, "such as Europe/Paris")
+        screen.picture("time")
+        screen.press("next")
+        wait_for(screen, "such as https://loki")
+        screen.type("loki.example.org")
+        screen.press("next")
+        wait_for(screen, "Does not begin with http:// or https://")
+        screen.picture("loki-refused")
+        screen.press("end", *["delete"] * len("loki.example.org"))
+
+    def test_loki_is_tested_with_lines_that_are_read_back(self, screen: Screen) -> None:
+        screen.type(URL)
+        wait_for(screen, URL)
+        screen.press("test")
+        wait_for(screen, "12 of 12 entries in 3 streams were counted back")
+        screen.picture("loki-tested")
+
+    def test_every_page_to_the_review_is_reached_by_keys(self, screen: Screen) -> None:
+        screen.press("next")
+        wait_for(screen, "5 of 10  Listeners")
+        screen.press(*["down"] * 4, "space")
+        wait_for(screen, "[x] syslog, encrypted")
+        screen.picture("listeners")
+        screen.press("next")
+        wait_for(screen, "Left and Right choose")
+        screen.picture("certificates")
+        screen.press("next")
+        wait_for(screen, "small letters and digits")
+        screen.press("down")
+        screen.type(PASSWORD)
+        screen.press("down")
+        screen.type(PASSWORD)
+        wait_for(screen, lambda text: text.count("*" * len(PASSWORD)) == 2)
+        screen.picture("administrator")
+        screen.press("next")
+        text = wait_for(screen, "Steps ", 120)
+        screen.picture("review")
+        assert PASSWORD not in text
+
+    def test_it_is_applied_step_by_step_and_a_line_arrives_in_loki(
+        self, machine: Machine, screen: Screen, loki: InProcessLoki
+    ) -> None:
+        screen.press("next")
+        wait_for(screen, "ok   Switching files", 120)
+        screen.picture("apply")
+        text = wait_for(screen, lambda text: " Done." in text or "did not work" in text, 240)
+        screen.picture("applied")
+        assert "Done." in text, text
+        screen.press("next")
+        wait_for(screen, "TCP port 6514  syslog over TLS")
+        screen.press("test")
+        wait_for(screen, "in Loki after")
+        screen.picture("done")
+        assert loki.count('{application="appliance-test"}') == 1
+        print(f"power-on to the first line in Loki: {time.monotonic() - machine.started:.0f} s")
+
+    def test_the_dashboard_takes_over_and_leads_to_the_rest(self, machine: Machine, screen: Screen) -> None:
+        screen.press("next")
+        wait_for(screen, "Sources:", 90)
+        send_tcp(machine.tcp[514], lines(rfc5424(f"line {number}", host="router") for number in range(200)))
+        text = wait_for(screen, lambda text: " router" in text, 90)
+        screen.picture("dashboard")
+        for part in ("loki", "rsyslog", "relay", "queue", "disk", "time", "certificates", "updates"):
+            assert f" {part} " in text, text
+        for key, words in (("s", "Review and apply"), ("d", "VyOS routers"), ("l", "Network"), ("v", "configuration")):
+            screen.press(key)
+            wait_for(screen, words)
+            screen.picture({"s": "settings", "d": "devices", "l": "logs", "v": "parts"}[key])
+            screen.press("back")
+            wait_for(screen, "Sources:")
+
+
+class TestBySerialLine:
+    """From the same first page again: the state before the screen's keys is put back."""
+
+    @pytest.fixture(scope="class")
+    def line(self, machine: Machine, loki: InProcessLoki) -> Iterator[SerialLine]:
+        machine.load("fresh")
+        machine.wait_for_shell(60)
+        line = SerialLine(machine)
+        yield line
+        line.close()
+
+    def test_enter_leads_to_the_set_up(self, line: SerialLine) -> None:
+        line.press("enter")
+        wait_for(line, "XKB layout, such as", PATIENCE)
+        self.leaf_to(line, 4)
+        wait_for(line, "such as https://loki")
+        line.type(URL)
+        wait_for(line, URL)
+        line.press("test")
+        wait_for(line, "12 of 12 entries in 3 streams were counted back")
+
+    def test_it_is_applied_and_a_line_arrives_in_loki(
+        self, machine: Machine, line: SerialLine, loki: InProcessLoki
+    ) -> None:
+        self.leaf_to(line, 7)
+        wait_for(line, "small letters and digits")
+        line.press("tab")
+        line.type(PASSWORD)
+        line.press("tab")
+        line.type(PASSWORD)
+        wait_for(line, lambda text: text.count("*" * len(PASSWORD)) == 2)
+        line.press("next")
+        wait_for(line, "Steps ", 120)
+        line.press("next")
+        text = wait_for(line, lambda text: " Done." in text or "did not work" in text, 240)
+        assert "Done." in text, text
+        send_tcp(machine.tcp[514], lines([rfc5424("the first line", host="device")]))
+        wait_until(lambda: loki.count('{host="device"}') == 1, 60, every=0.5, what=loki.streams)
+        line.press("next")
+        wait_for(line, "TCP port 514")
+        line.press("next")
+        wait_for(line, "Sources:", 90)
+
+    def leaf_to(self, line: Console, number: int) -> None:
+        """Go on to the page of that number, page by page, each once it is there."""
+        place = PLACE.search(line.text())
+        assert place, line.text()
+        for following in range(int(place[1]) + 1, number + 1):
+            line.press("next")
+            wait_for(line, f"{following} of 10  ")
