@@ -91,6 +91,8 @@ def _pack(options: BuildOptions, steps: Steps, epoch: int) -> Path:
         assert single.file is not None
         file_seconds = binary.start_seconds(single.file)
         options.output.mkdir(parents=True, exist_ok=True)
+        # One that runs right now cannot be written to, but replaced.
+        (options.output / "appliance").unlink(missing_ok=True)
         shutil.copy2(single.file, options.output / "appliance")
     steps.note(f"    start-up: one directory {directory_seconds:.2f} s (used in the VM), one file {file_seconds:.2f} s")
     return packed.directory

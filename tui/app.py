@@ -1,10 +1,12 @@
 """The program on the console: which screen comes when. Screens are elsewhere, what they know is `state.py`."""
 
 from collections.abc import Callable
+from time import monotonic
 from typing import ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.events import Event, InputEvent, Paste
 from textual.scrollbar import ScrollBar
 
 from tui.glyphs import ConsoleFont
@@ -21,6 +23,8 @@ from tui.wizard.review import Review
 from tui.wizard.welcome import Welcome
 
 NAME = "Log forwarder"
+IDLE = 600.0
+"""Seconds without a key after which settings, and whatever else was opened, give way to the dashboard."""
 
 
 class Console(App[int]):
@@ -42,11 +46,15 @@ class Console(App[int]):
         self.wizard = wizard
         self.state = state or State(machine)
         self._given = state is not None
+        self._last_key = monotonic()
+        self._keyboard = ("us", "")
 
     def on_mount(self) -> None:
+        self.set_interval(IDLE / 100, self._leave_when_idle)
         if not self._given:
             self.state.begin()
         if self.wizard or self.state.first:
+            self.load_keyboard()
             self.push_screen(BY_NAME.get(self.state.answers.page, Welcome)())
         else:
             self.show_dashboard()
@@ -97,6 +105,33 @@ class Console(App[int]):
             self.switch_screen(Dashboard())
         else:
             self.push_screen(Dashboard())
+
+    def load_keyboard(self) -> None:
+        """Load the layout that was answered, in the background: what is typed from here on is what is meant."""
+        get, machine = self.state.answers.get, self.state.machine
+        wanted = (str(get("system.keyboard.layout") or "us"), str(get("system.keyboard.variant") or ""))
+        if self.state.first and wanted != self._keyboard:
+            self._keyboard = wanted
+            self.run_worker(lambda: machine.load_keyboard(*wanted), thread=True, group="keyboard", exclusive=True)
+
+    # ---- nobody there -----------------------------------------------------------------------
+
+    async def on_event(self, event: Event) -> None:
+        """Note that somebody is there, and do what Textual does with an event."""
+        if isinstance(event, (InputEvent, Paste)):
+            self._last_key = monotonic()
+        await super().on_event(event)
+
+    def _leave_when_idle(self) -> None:
+        """Go back to the dashboard when nobody has pressed a key for long: an unlocked console stays not open.
+
+        The first set-up waits for ever, and so does a change that is being put in force.
+        """
+        if monotonic() - self._last_key < IDLE or self.wizard or self.state.first:
+            return
+        busy = any(isinstance(screen, ApplyPage) and screen.busy for screen in self.screen_stack)
+        if len(self.screen_stack) > 2 and not busy:
+            self.show_dashboard()
 
     # ---- guarded actions --------------------------------------------------------------------
 

@@ -235,6 +235,15 @@ class Machine:
         names = ", ".join(facts.names) or facts.subject
         return "; ".join([f"{names}, good until {facts.not_after:%Y-%m-%d}", *doubts])
 
+    def load_keyboard(self, layout: str, variant: str) -> None:
+        """Load a layout into the kernel's console, if this is one; what is kept is the matter of an apply."""
+        if os.environ.get("TERM") != "linux" or not self.host.layout.is_machine:
+            return
+        more = ["-variant", variant] if variant else []
+        made = self.host.readers(["ckbcomp", "-layout", layout, *more], timeout=120)
+        if made.ok:
+            self.host.runner(["loadkeys", "--unicode"], stdin=made.out)
+
     def restart(self) -> str:
         return self._systemctl("reboot")
 
@@ -246,6 +255,8 @@ class Machine:
         sys.stdout.write("A shell of this machine; `exit` leads back to the dashboard.\n")
         sys.stdout.flush()
         environment = {key: value for key, value in os.environ.items() if key != "LD_LIBRARY_PATH"}
+        if self.is_locked():
+            environment["TMOUT"] = "600"  # seconds; then bash ends by itself
         subprocess.run(["/bin/bash", "--login"], check=False, env=environment, cwd="/")
 
     def _systemctl(self, verb: str) -> str:

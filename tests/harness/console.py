@@ -156,6 +156,9 @@ class QuietMachine(Machine):
     def revert(self) -> None:
         self.done.append("revert")
 
+    def load_keyboard(self, layout: str, variant: str) -> None:
+        self.done.append(f"keyboard {layout} {variant}".rstrip())
+
     def restart(self) -> str:
         self.done.append("restart")
         return ""

@@ -225,3 +225,32 @@ def test_the_scale_ends_at_a_round_number(value: float, top: float) -> None:
 @pytest.mark.parametrize(("value", "text"), [(0, "0"), (0.25, "0.2"), (950, "950"), (1500, "1.5k"), (2e6, "2M")])
 def test_numbers_are_short(value: float, text: str) -> None:
     assert short(value) == text
+
+
+def test_settings_that_nobody_touches_any_more_are_left(locked: QuietMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tui.app.IDLE", 1.0)
+
+    async def script(pilot: P) -> None:
+        await until(pilot, "Sources:")
+        await pilot.press("s", *"correct", "space", *"horse", "enter")
+        await until(pilot, "Review and apply")
+        await pilot.press("down", "enter")
+        await until(pilot, "Search domains")
+        await pilot.press("x")
+        await until(pilot, "Sources:")
+        await pilot.press("s")
+        await until(pilot, "The console is locked")
+
+    drive(Console(locked), script)
+
+
+def test_a_first_set_up_waits_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tui.app.IDLE", 0.2)
+
+    async def script(pilot: P) -> None:
+        await until(pilot, "1 of 10  Welcome")
+        await pilot.press("f1")
+        await pilot.pause(0.6)
+        assert "Help: Welcome" in shown(pilot)
+
+    drive(Console(QuietMachine(tmp_path / "fresh")), script)

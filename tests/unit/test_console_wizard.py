@@ -353,3 +353,24 @@ def test_help_opens_with_a_key_that_serial_lines_carry(machine: QuietMachine) ->
         await until(pilot, "Help: Loki")
 
     drive(at("loki", machine), script)
+
+
+def test_the_keyboard_that_is_chosen_is_loaded_when_the_page_is_left_and_again_after_a_restart(
+    machine: QuietMachine,
+) -> None:
+    async def script(pilot: P) -> None:
+        await fill(pilot, "Keyboard layout", "fr")
+        await pilot.press("f10")
+        await until(pilot, "2 of 10  Network")
+        await settled(pilot)
+
+    drive(at("welcome", machine), script)
+    assert machine.done == ["keyboard fr"]
+
+    async def nothing(pilot: P) -> None:
+        await until(pilot, "2 of 10  Network")
+        await settled(pilot)
+
+    machine.done.clear()
+    drive(Console(machine), nothing)
+    assert machine.done == ["keyboard fr"], "the set-up was taken up where it was left"

@@ -43,6 +43,7 @@ blocks came in and wait in the queue; light blocks go out of the queue.
 A source is marked silent when nothing came from it for a quarter of an hour.
 
 With the console lock on, S, C, R, P and X ask for the administrator's password.
+After ten minutes without a key the dashboard comes back, and what was not applied goes.
 """
 
 

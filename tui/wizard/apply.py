@@ -119,8 +119,13 @@ starts with the old settings or the new ones, never with half of them.
         if not self.done:
             raise ApplianceError("It is not done yet", hint="wait, or go back when it has failed")
 
+    @property
+    def busy(self) -> bool:
+        """Whether settings are being put in force right now."""
+        return any(worker.is_running and worker.group == "apply" for worker in self.workers)
+
     def action_back(self) -> None:
-        if self.workers and any(worker.is_running and worker.group == "apply" for worker in self.workers):
+        if self.busy:
             self.say("Please wait until this is done.")
             return
         if not self.done:

@@ -24,8 +24,8 @@ You need: the address of your Loki, and how one gets in there.
     HELP: ClassVar[str] = """
 The keyboard's layout is asked first, so that what you type next is what you mean.
 It is an XKB layout: us, gb, fr, de, ch, es, it, be, dk, no, se and many more.
-It takes effect with everything else, when the settings are applied; until then
-the keys are those of a US keyboard.
+On the screen of the machine it takes effect when this page is left, after a moment.
+A serial line and SSH have the keyboard of the machine that you sit at.
 """
 
     def questions(self) -> Iterable[Widget]:
@@ -38,3 +38,6 @@ the keys are those of a US keyboard.
             "system.keyboard.variant", "Variant", answers.get("system.keyboard.variant"), room="name",
             hint="usually empty; such as nodeadkeys or bepo",
         )  # fmt: skip
+
+    def leave(self) -> None:
+        self.app.load_keyboard()
