@@ -1,11 +1,7 @@
 """The lines to paste into each kind of device, for reading; what they are is `appliance.sources`."""
 
-from typing import TYPE_CHECKING, ClassVar
-
 from textual import work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.screen import Screen
 from textual.widgets import Static
 
 from appliance.config.load import load
@@ -17,9 +13,7 @@ from appliance.sources.recipe import Recipe, forwarder
 from tui.widgets.bars import Body, KeyBar, TitleBar
 from tui.widgets.dialog import Pager
 from tui.widgets.entry import PushButton
-
-if TYPE_CHECKING:
-    from tui.app import Console
+from tui.widgets.menu import Menu
 
 _TITLES = {
     "vyos": "VyOS routers", "xcp-ng": "XCP-ng hosts", "truenas": "TrueNAS", "linux": "Linux machines",
@@ -54,16 +48,8 @@ def as_text(recipe: Recipe) -> str:
     return "\n".join([*lines, *recipe.notes])
 
 
-class DeviceList(Screen[None]):
+class DeviceList(Menu):
     """Kinds of devices; Enter shows the lines for one."""
-
-    AUTO_FOCUS = "PushButton"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "dismiss", show=False),
-        Binding("down", "app.focus_next", show=False),
-        Binding("up", "app.focus_previous", show=False),
-    ]
-    app: "Console"
 
     def compose(self) -> ComposeResult:
         yield TitleBar("Devices", "what to tell them")

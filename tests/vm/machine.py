@@ -233,9 +233,11 @@ class Machine:
 
     def screen_text(self) -> str:
         """What the guest's first virtual console shows, as text, read by the root shell."""
-        columns, cells = self.run("stty -F /dev/tty1 size; base64 -w 0 /dev/vcsu1").text.split("\n")[:2]
+        # Glyphs are known as Unicode only on a console in UTF-8 mode; before that ASCII is what is there.
+        read = "base64 -w 0 /dev/vcsu1 2>/dev/null || { echo; base64 -w 0 /dev/vcs1; }"
+        columns, *cells = self.run(f"stty -F /dev/tty1 size; {read}").text.strip().split("\n")
         width = int(columns.split()[1])
-        text = base64.b64decode(cells).decode("utf-32-le")
+        text = base64.b64decode(cells[-1]).decode("utf-32-le" if len(cells) == 1 else "latin-1")
         return "\n".join(text[at : at + width].rstrip() for at in range(0, len(text), width))
 
     def press(self, *keys: str) -> None:

@@ -1,9 +1,11 @@
 """Changing the configuration of the running machine: what cuts it off reverts, what is cut short leaves no half.
 
-One machine, started once (a minute or two without hardware virtualisation); each test leaves it as it was.
+One machine, started once (a minute without hardware virtualisation); each test leaves it as it was. Two more
+starts show what a power cut leaves.
 """
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +15,14 @@ import pytest
 import yaml
 
 from tests.loki_double import InProcessLoki
+from tests.vm.built import hardware
 from tests.vm.machine import LOKI_SEEN_BY_GUEST, Machine, overlay, seed_disk
 
 pytestmark = [pytest.mark.vm, pytest.mark.slow, pytest.mark.timeout(2400)]
 
+# Where other work shares the processors a start takes longer; that is no fault of the image.
+PATIENCE = 300.0
+RUNNING = "systemctl is-active --quiet rsyslog && systemctl is-active --quiet appliance-relay"
 CONFIG: dict[str, Any] = {
     "loki": {"url": f"{LOKI_SEEN_BY_GUEST}/loki/api/v1/push"},
     "listeners": {"udp": {}, "tcp": {}, "tls": {}},
@@ -47,9 +53,10 @@ def start(place: Path, loki: InProcessLoki) -> Machine:
 def machine(place: Path, loki: InProcessLoki) -> Iterator[Machine]:
     machine = start(place, loki)
     try:
-        machine.wait_for_shell(900)
-        machine.wait_for("systemctl is-active --quiet rsyslog && systemctl is-active --quiet appliance-relay", 300)
-        machine.wait_for("! systemctl is-system-running | grep -q start", 300)
+        machine.wait_for_shell(PATIENCE)
+        machine.wait_for(RUNNING, PATIENCE)
+        machine.wait_for("! systemctl is-system-running | grep -q start", PATIENCE)
+        machine.run("systemctl stop appliance-console@tty1")  # its looks take processor time; test_wizard.py has it
         yield machine
     finally:
         machine.close()
@@ -87,14 +94,20 @@ def test_the_first_boot_put_the_seed_in_force(machine: Machine) -> None:
 
 def test_status_answers_quickly_and_to_an_ordinary_user(machine: Machine) -> None:
     machine.run("appliance status", check=False)
-    seconds = float(
-        machine.text(
-            "TIMEFORMAT=%R; bash -c 'time appliance status >/dev/null' 2>&1 | grep real | sed 's/.*m//; s/s//'"
-        )
-    )
-    print(f"\nstatus took {seconds:.2f} s here")
+    took = {user: seconds_of(machine, user) for user in ("root", "nobody")}
+    machine.run("systemctl stop appliance-relay", 120)
+    took["root, relay dead"] = seconds_of(machine, "root")
+    machine.run("systemctl start appliance-relay", 120)
+    print(f"\nstatus took {took} s here")
+    assert max(took.values()) < (0.5 if hardware() else 8.0)
     said = machine.run("runuser -u nobody -- appliance status; true").text
     assert "rsyslog" in said and "relay" in said and "root can see" in said
+
+
+def seconds_of(machine: Machine, user: str) -> float:
+    """Seconds that `appliance status` takes there for a user, the best of three."""
+    once = f"TIMEFORMAT=%R; time runuser -u {user} -- /usr/bin/appliance status > /dev/null"
+    return min(float(machine.text(f"bash -c '{once}' 2>&1; true").split()[-1]) for _ in range(3))
 
 
 def test_what_is_applied_is_checked_switched_and_well(machine: Machine) -> None:
@@ -141,37 +154,50 @@ def test_a_confirmed_network_stays(machine: Machine) -> None:
     assert "code=0" in put(machine, {}, "--yes")
 
 
-@pytest.mark.parametrize("wait", [1.0, 3.0, 6.0])
-def test_power_cut_during_an_apply_leaves_one_of_both(
-    place: Path, disk: Path, loki: InProcessLoki, wait: float
-) -> None:
-    """A fresh machine each time: the instant of the cut is what counts."""
-    directory = place / f"cut-{wait}"
-    directory.mkdir()
-    overlay(directory / "disk.qcow2", disk)
-    machine = start(directory, loki)
-    try:
-        machine.wait_for_shell(900)
-        machine.wait_for("systemctl is-active --quiet rsyslog && systemctl is-active --quiet appliance-relay", 300)
-        text = yaml.safe_dump({**CONFIG, "system": {"hostname": "changed", "keyboard": {"layout": "fr"}}})
-        machine.run(f"cat > /run/new.yaml <<'END'\n{text}END\nsync")
-        machine.run("appliance config apply --yes --dry-run /run/new.yaml >/dev/null")  # warm, so that the cut hits
-        machine.run("(appliance config apply --yes /run/new.yaml >/dev/null 2>&1 &)")
-        time.sleep(wait)
-        machine.cut_power()
-        machine = start(directory, loki)
-        machine.wait_for_shell(900)
-        machine.wait_for("systemctl is-active --quiet rsyslog && systemctl is-active --quiet appliance-relay", 300)
-        changed = "changed" in machine.text("cat /etc/appliance/appliance.yaml")
-        print(f"\ncut after {wait} s: the {'new' if changed else 'old'} state")
-        assert machine.text("cat /etc/hostname") == ("changed" if changed else "forwarder")
-        assert machine.text("hostname") == machine.text("cat /etc/hostname")
-        assert ('XKBLAYOUT="fr"' in machine.text("cat /etc/default/keyboard")) is changed
-        assert machine.run("ls /etc/appliance/generations/switching", check=False).status != 0
-        assert machine.text("systemctl --failed --no-legend") == ""
-        assert machine.text("appliance config diff | head -1") == ""
-    finally:
-        machine.close()
+def test_power_cut_during_an_apply_leaves_one_of_both(place: Path, machine: Machine, loki: InProcessLoki) -> None:
+    """The disk is copied at two instants of one apply, as a power cut would leave it, and a machine starts from each.
+
+    That every other instant is as harmless is tested by tests/unit/test_apply_crash.py.
+    """
+    text = yaml.safe_dump({**CONFIG, "system": {"hostname": "changed", "timezone": "Europe/Paris"}})
+    machine.run(f"cat > /run/new.yaml <<'END'\n{text}END")
+    machine.run("(appliance config apply --yes /run/new.yaml > /run/said 2>&1; echo code=$? >> /run/said) &")
+    store = "/etc/appliance/generations"
+    before = machine.text(f"cat {store}/current")
+    instants = {
+        "switching": f"until [ -e {store}/switching ] || grep -q code= /run/said; do :; done; cat /etc/hostname",
+        "switched": f"while grep -qx {before} {store}/current && ! grep -q code= /run/said; do :; done; cat /run/said",
+    }
+    for name, instant in instants.items():
+        said = machine.run(instant, 180).text
+        assert "code=" not in said, said
+        machine.monitor("stop")
+        (place / name).mkdir()
+        shutil.copyfile(place / "disk.qcow2", place / name / "disk.qcow2")
+        machine.monitor("cont")
+    machine.wait_for("grep -q code= /run/said", 180)
+    assert "code=0" in machine.text("cat /run/said")
+    assert "code=0" in put(machine, {}, "--yes")
+    machine.monitor("stop")  # two machines at a time would only be slower
+    seen = {}
+    for name in instants:
+        again = start(place / name, loki)
+        try:
+            again.wait_for_shell(PATIENCE)
+            again.wait_for(RUNNING, PATIENCE)
+            changed = "changed" in again.text("cat /etc/appliance/appliance.yaml")
+            seen[name] = "new" if changed else "old"
+            assert again.text("cat /etc/hostname") == ("changed" if changed else "forwarder")
+            assert again.text("hostname") == again.text("cat /etc/hostname")
+            assert again.text("readlink /etc/localtime").endswith("Europe/Paris" if changed else "UTC")
+            assert again.run(f"ls {store}/switching", check=False).status != 0
+            assert again.text("systemctl --failed --no-legend") == ""
+            assert again.text("appliance config diff | head -1") == ""
+        finally:
+            again.close()
+    print(f"\npower cut: {seen}")
+    machine.monitor("cont")
+    assert seen == {"switching": "old", "switched": "new"}
 
 
 # ---- broken states ------------------------------------------------------------------------------

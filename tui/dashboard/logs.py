@@ -1,18 +1,12 @@
 """Logs of the machine's own services: choose one, read its last lines."""
 
-from typing import TYPE_CHECKING, ClassVar
-
 from textual import work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.screen import Screen
 
 from tui.widgets.bars import Body, KeyBar, TitleBar
 from tui.widgets.dialog import Pager
 from tui.widgets.entry import PushButton
-
-if TYPE_CHECKING:
-    from tui.app import Console
+from tui.widgets.menu import Menu
 
 _UNITS = {
     "relay": ("appliance-relay.service", "Relay"),
@@ -25,15 +19,7 @@ _UNITS = {
 }
 
 
-class LogList(Screen[None]):
-    AUTO_FOCUS = "PushButton"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "dismiss", show=False),
-        Binding("down", "app.focus_next", show=False),
-        Binding("up", "app.focus_previous", show=False),
-    ]
-    app: "Console"
-
+class LogList(Menu):
     def compose(self) -> ComposeResult:
         yield TitleBar("Logs", "of this machine itself")
         with Body(id="body"):

@@ -1,20 +1,17 @@
 """The settings: the wizard's pages to choose from, then review and apply."""
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 from textual.widgets import Static
 
 from tui.pages import BY_NAME, SETTINGS
 from tui.widgets.bars import Body, KeyBar, TitleBar
 from tui.widgets.dialog import Dialog
 from tui.widgets.entry import PushButton
+from tui.widgets.menu import Menu
 from tui.wizard.review import Review
-
-if TYPE_CHECKING:
-    from tui.app import Console
 
 _WORDS = {
     "welcome": ("Keyboard", "layout of the keys"),
@@ -27,15 +24,8 @@ _WORDS = {
 }
 
 
-class Settings(Screen[None]):
-    AUTO_FOCUS = "PushButton"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "leave", show=False),
-        Binding("down", "app.focus_next", show=False),
-        Binding("up", "app.focus_previous", show=False),
-        Binding("f10,ctrl+n", "review", show=False),
-    ]
-    app: "Console"
+class Settings(Menu):
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("f10,ctrl+n", "review", show=False)]
 
     def compose(self) -> ComposeResult:
         yield TitleBar("Log forwarder  settings")
