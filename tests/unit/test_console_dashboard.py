@@ -41,7 +41,7 @@ def test_a_machine_that_is_not_set_up_gets_the_wizard_and_one_that_is_the_dashbo
         await until(pilot, "1 of 10  Welcome")
 
     async def dashboard(pilot: P) -> None:
-        await until(pilot, "All is well")
+        await until(pilot, "all is well")
         text = shown(pilot)
         assert "forwarder  192.0.2.10, 2001:db8::10" in text
         parts = ("loki", "rsyslog", "relay", "queue", "disk", "time", "certificates", "updates")
@@ -93,7 +93,7 @@ def test_errors_without_any_are_none_and_with_some_have_their_time(machine: Quie
 @pytest.mark.parametrize("size", [(40, 12), (60, 20), (80, 25), (160, 50)], ids=str)
 def test_any_size_of_screen_shows_the_verdict_and_is_filled(machine: QuietMachine, size: tuple[int, int]) -> None:
     async def script(pilot: P) -> None:
-        await until(pilot, "All is well")
+        await until(pilot, "all is well")
         lines = shown(pilot).splitlines()
         assert len(lines) <= size[1] and all(len(line) <= size[0] for line in lines)
         assert lines[-1].strip().startswith("S settings")
@@ -108,12 +108,12 @@ def test_any_size_of_screen_shows_the_verdict_and_is_filled(machine: QuietMachin
 
 def test_looking_and_testing_ask_for_no_password_even_when_locked(locked: QuietMachine) -> None:
     async def script(pilot: P) -> None:
-        await until(pilot, "All is well")
+        await until(pilot, "all is well")
         for key, words in (("t", "arrived"), ("d", "VyOS routers"), ("v", "synchronised"), ("f1", "Help: dashboard")):
             await pilot.press(key)
             await until(pilot, words)
             await pilot.press("escape")
-            await until(pilot, "All is well")
+            await until(pilot, "all is well")
         await pilot.press("l")
         await until(pilot, "Relay")
         await pilot.press("enter")
@@ -130,7 +130,7 @@ def test_the_authority_for_senders_can_be_read_on_the_screen(machine: QuietMachi
     ensure_own(TlsStore(machine.host.layout), load(machine.config_path), ["192.0.2.10"])
 
     async def script(pilot: P) -> None:
-        await until(pilot, "All is well")
+        await until(pilot, "all is well")
         await pilot.press("d")
         await until(pilot, "TCP port 514")
         pilot.app.screen.query_one("#device-authority").focus()
@@ -147,7 +147,7 @@ def test_a_locked_console_asks_before_anything_changes(locked: QuietMachine, key
     locked.shell = lambda: shells.append("shell")  # type: ignore[method-assign]
 
     async def script(pilot: P) -> None:
-        await until(pilot, "All is well")
+        await until(pilot, "all is well")
         await pilot.press(key)
         await until(pilot, "Administrator's password")
         entry = pilot.app.screen.query_one(Entry)
@@ -167,11 +167,11 @@ def test_a_locked_console_asks_before_anything_changes(locked: QuietMachine, key
 @pytest.mark.parametrize(("key", "done"), [("r", "restart"), ("p", "power off")])
 def test_restart_and_shut_down_want_a_yes_and_the_focus_is_on_no(machine: QuietMachine, key: str, done: str) -> None:
     async def script(pilot: P) -> None:
-        await until(pilot, "All is well")
+        await until(pilot, "all is well")
         await pilot.press(key)
         await until(pilot, "this machine")
         await pilot.press("enter")
-        await until(pilot, "All is well")
+        await until(pilot, "all is well")
         assert machine.done == []
         await pilot.press(key)
         await until(pilot, "this machine")

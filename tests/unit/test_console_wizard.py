@@ -179,7 +179,7 @@ def test_from_welcome_to_the_dashboard_by_keys_alone(machine: QuietMachine) -> N
         await pilot.press("enter")
         await until(pilot, "192.0.2.10  UDP port 514")
         await pilot.press("enter")
-        await until(pilot, "All is well")
+        await until(pilot, "all is well")
 
     drive(Console(machine), script)
     config = load(machine.config_path)
@@ -318,7 +318,7 @@ def test_every_page_has_help_and_settings_change_nothing_until_applied(tmp_path:
     app = Console(machine)
 
     async def script(pilot: P) -> None:
-        await until(pilot, "All is well")
+        await until(pilot, "all is well")
         await pilot.press("s")
         await until(pilot, "Review and apply")
         for name, title in (("loki", "Loki"), ("time", "Time"), ("administrator", "Administrator")):

@@ -1,5 +1,6 @@
 """The pieces of the dashboard's picture. Pure: facts, verdict and width in, rows of text out."""
 
+import re
 import time
 from collections.abc import Iterator, Mapping
 from textwrap import wrap
@@ -24,11 +25,11 @@ def cut(text: str, width: int) -> str:
 
 
 def cut_parts(text: str, width: int) -> str:
-    """Return as many of the text's parts (between commas) as fit; of the first what fits."""
-    parts = text.split(", ")
-    while len(parts) > 1 and len(", ".join(parts)) > width:
-        parts.pop()
-    return cut(", ".join(parts), width)
+    """Return the text without those last parts that do not fit; of the first what fits."""
+    if len(text) <= width:
+        return text
+    ends = [match.start() for match in re.finditer(r", | \(| of ", text)]
+    return text[: max((end for end in ends if end <= width), default=0)] or cut(text, width)
 
 
 def head(verdict: Verdict, width: int) -> list[Content]:
@@ -36,7 +37,7 @@ def head(verdict: Verdict, width: int) -> list[Content]:
     words = {"green": " WELL ", "amber": " LOOK ", "red": " FAIL "}
     worst = next((part for part in verdict.parts if part.state != "green"), None)
     cause = _without_ticks(worst.cause if worst else verdict.headline)
-    lines = [(line, "ansi_bright_white") for line in wrap(cause[:1].upper() + cause[1:], width - 8)[:2]] or [("", "")]
+    lines = [(line, "ansi_bright_white") for line in wrap(cause, width - 8)[:2]] or [("", "")]
     remedy = f"-> {_without_ticks(worst.remedy)}" if worst and worst.remedy else ""
     lines += [(line, "ansi_bright_yellow") for line in wrap(remedy, width - 8, subsequent_indent="   ")]
     first = Content.assemble((words[verdict.state], BADGES[verdict.state]), "  ", lines[0])
