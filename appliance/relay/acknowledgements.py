@@ -103,21 +103,20 @@ class Acknowledgements:
         return time.monotonic() < self._let_in_until
 
     def _look(self) -> None:
-        holding = self._spool.stats.full and not self._ending
-        if holding and not self.holding:
-            log.warning("the spool is full: acknowledgements are held", extra={"reason": self._spool.stats.full_reason})
+        reason = self._spool.no_room() if self._spool.stats.full and not self._ending else ""
+        if reason and not self.holding:
+            log.warning("the spool is full: acknowledgements are held", extra={"key": "held", "reason": reason})
             self._signed_at = time.monotonic()
+        if reason and self._timer is None:
             self._timer = self._loop.call_later(_LOOK_FOR_ROOM, self._look_for_room)
-        elif self.holding and not holding and self._timer is not None:
-            self._timer.cancel()
-        self.holding = holding
+        self.holding = bool(reason)
 
     def _look_for_room(self) -> None:
+        self._timer = None
         self._spool.generous = self._letting_in
-        if self._spool.no_room():
-            self._timer = self._loop.call_later(_LOOK_FOR_ROOM, self._look_for_room)
-            self._sign_of_life()
         self.tell()
+        if self.holding:
+            self._sign_of_life()
         self._changed()
 
     def _sign_of_life(self) -> None:

@@ -21,7 +21,7 @@ from tests.harness.net import wait_until
 from tests.harness.relp_client import RelpClient
 from tests.harness.relp_sink import Record, RelpSink
 from tests.harness.rsyslog import ApplianceRsyslog, listeners
-from tests.harness.senders import octet_counted, send_tcp
+from tests.harness.senders import octet_counted, send_tcp, send_udp
 
 HEAD = b"<30>1 2026-11-23T10:00:00Z h app 1 - - "
 Start = Callable[..., tuple[ApplianceRsyslog, RelpSink]]
@@ -88,6 +88,27 @@ def test_a_message_of_64_kib_arrives_whole_and_one_beyond_the_limit_costs_only_i
     # Longer than the relay takes, so that the relay sees that it is cut, and says so.
     assert len(cut) == 2
     assert all(100 * 1024 < len(text) < 120 * 1024 and not text.strip(b"b") for text in cut)
+
+
+@pytest.mark.parametrize("name", ["udp", "tcp", "tls", "relp", "relp_tls"])
+def test_a_message_as_long_as_can_be_arrives_whole_by_every_input(
+    start: Start, certificates: "Certificates", name: str
+) -> None:
+    rsyslog, sink = start(name, tls=certificates.wanting("none"))
+    # A datagram holds no more than 65,507 bytes.
+    text = bytes(range(33, 127)) * 700
+    text = text[: 65507 - len(HEAD) if name == "udp" else 65536]
+    port = getattr(rsyslog.listen, name).port
+    if name == "udp":
+        send_udp(port, [HEAD + text])
+    elif name.startswith("relp"):
+        with closing(RelpClient(port, tls=certificates.client() if name == "relp_tls" else None)) as client:
+            client.send([HEAD + text])
+    else:
+        send_tcp(port, octet_counted([HEAD + text]), tls=certificates.client() if name == "tls" else None)
+    [record] = arrived(sink, 1, rsyslog)
+    assert record.text == text
+    assert record.input == name
 
 
 def test_a_broken_frame_does_not_close_the_connection(start: Start) -> None:

@@ -12,7 +12,7 @@ from appliance.config.units import Size
 from appliance.relay import acknowledgements
 from appliance.relay.acknowledgements import Acknowledgements, Ranges
 from appliance.relay.hot import Conn
-from appliance.relay.spool import NewSegment, Spool
+from appliance.relay.spool import NewSegment, Spool, SpoolFull
 
 
 class FakeSession:
@@ -119,6 +119,29 @@ def test_who_is_held_is_told_one_message_now_and_then(spool: Spool, monkeypatch:
         pending.durable(3)
         await asyncio.sleep(0.4)
         assert one.told == [(1, 1), (7, 1), (8, 2), (10, 9)]
+
+    run(life())
+
+
+def test_a_disk_that_failed_is_thought_worth_another_try_so_that_nobody_waits_for_ever(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.relay.spool._DISK_RETRY", 0.5)
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    async def life() -> None:
+        changes: list[bool] = []
+        pending = Acknowledgements(spool, lambda: changes.append(pending.holding))
+        with monkeypatch.context() as broken:
+            broken.setattr("os.fdatasync", fail)
+            with pytest.raises(SpoolFull):
+                spool.append([batch(10)])
+        pending.tell()
+        assert pending.holding
+        await asyncio.sleep(1)
+        assert changes[-1] is False, "nothing was written since, and yet somebody has to try"
 
     run(life())
 
