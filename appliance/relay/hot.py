@@ -12,6 +12,7 @@ Written in Cython's pure Python mode: compiled for speed, and the same source ru
 the compiled module `p` is a pointer into the buffer, uncompiled it is the buffer itself.
 """
 
+import re
 from array import array
 from collections.abc import Iterable
 from typing import Any
@@ -28,6 +29,8 @@ _META_ROOM = cython.declare(cython.int, 60000)  # bytes of metadata kept of an e
 _META_PAIRS = cython.declare(cython.int, 110)  # Loki refuses an entry with more than 128
 ROUTE_META_ROOM = 32768
 """Bytes of metadata that a route may give all its entries."""
+_ESCAPED = re.compile(rb"\x01([0-3][0-7]{2})")  # how our rsyslog writes a control character: rsyslog.conf.j2
+_JOURNAL = cython.declare(cython.int, 7)  # in INPUTS; what comes from it, rsyslog has not escaped
 _SPARE = 2  # bodies of past batches kept for the next ones
 _ROUTE_BYTES = 16 * 2**20  # of headers and metadata remembered with routes, before all are forgotten
 
@@ -507,6 +510,11 @@ def parse_timestamp(text: bytes) -> int:
     return _timestamp(buffer, 0, len(buffer))
 
 
+def _unescaped(text: bytes) -> bytes:
+    """The text with the control characters that our rsyslog has escaped."""
+    return _ESCAPED.sub(lambda found: bytes((int(found[1], 8),)), text) if b"\1" in text else text
+
+
 @cython.cclass
 class Packer:
     """Fills one batch at a time. Not thread-safe: it belongs to the loop's thread.
@@ -563,6 +571,7 @@ class Packer:
     meta_used: cython.Py_ssize_t
     meta_pairs: cython.int
     words: list
+    escaped: cython.bint
     second_text: cython.uchar[19]
     second_ns: cython.longlong
 
@@ -600,6 +609,7 @@ class Packer:
         self.entry_size = array("i", bytes(4 * _MAX_ENTRIES))
         self.epoch = 0
         self.words = []
+        self.escaped = False
         self.spare = []
         self._clear()
 
@@ -945,6 +955,7 @@ class Packer:
                 sender0 = sender1 = x0 = x1 = 0
                 has_zone = True
                 source = conn.input
+        self.escaped = ours and source != _JOURNAL
         self.input_messages[source] += 1
         self.input_octets[source] += end - start
         sd0: cython.Py_ssize_t = i
@@ -1079,6 +1090,7 @@ class Packer:
         """A record that is not RFC 5424: as text, or in RFC 3164, by the plain Python of `records.py`."""
         self.input_messages[conn.input] += 1
         self.input_octets[conn.input] += end - start
+        self.escaped = False
         words: list = self.words
         self.words = []
         salvaged: tuple = self.resolver.salvage(_bytes(p, start, end), conn.sender, INPUTS[conn.input], self.now_ns)
@@ -1176,6 +1188,8 @@ class Packer:
         value: bytes = _bytes(p, value0, value1)
         if escaped:
             value = value.replace(b'\\"', b'"').replace(b"\\]", b"]").replace(b"\\\\", b"\\")
+        if self.escaped:
+            value = _unescaped(value)
         self._add_bytes(name, value)
         return 0
 
@@ -1245,7 +1259,7 @@ class Packer:
         """Encode one entry: EntryAdapter {timestamp=1 {seconds=1, nanos=2}, line=2, structuredMetadata=3}."""
         # Bytes, so that the compiler looks at sixteen or more at a time.
         high: cython.uchar = 0
-        zero: cython.uchar = 0
+        low: cython.uchar = 0
         k: cython.Py_ssize_t
         text: bytes = b""
         if end - start >= 3 and p[start] == 0xEF and p[start + 1] == 0xBB and p[start + 2] == 0xBF:
@@ -1253,12 +1267,12 @@ class Packer:
         if cython.compiled:
             for k in range(start, end):
                 high |= p[k]
-                zero |= p[k] == 0
+                low |= p[k] < 2
         else:
             high = 0x80
-        if high & 0x80 or zero:
+        if high & 0x80 or low:
             raw: bytes = _bytes(p, start, end)
-            text = raw
+            text = _unescaped(raw) if self.escaped else raw
             if b"\0" in text:
                 self._word("nul")
                 text = text.replace(b"\0", b"#000")

@@ -433,6 +433,14 @@ DIALECTS = [
     ),
     Dialect("NUL is escaped", b"<30>" + _TRAD + b" h p: a\x00b\x00\n", b"a#000b#000", LOCAL, "h", "p"),
     Dialect(
+        "a NUL takes no other control character with it",
+        b"<30>" + _TRAD + b" h p: a\x00b\x1b[0m\x01012\tc\x7f",
+        b"a#000b\x1b[0m\x01012\tc\x7f",
+        LOCAL,
+        "h",
+        "p",
+    ),
+    Dialect(
         "other control characters pass",
         b"<30>" + _TRAD + b" h p: b\tc\x1b[0m\x7f",
         b"b\tc\x1b[0m\x7f",

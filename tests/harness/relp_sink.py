@@ -39,7 +39,7 @@ class Record(NamedTuple):
 
 
 def parse(raw: bytes) -> Record:
-    """Raise ValueError for what is not such a record."""
+    """Raise ValueError for what is not such a record. Control characters come back as they were, NUL as #000."""
     match = _RECORD.fullmatch(raw)
     if not match:
         raise ValueError(f"not a record: {raw[:300]!r}")
@@ -64,8 +64,12 @@ def parse(raw: bytes) -> Record:
         field["zone"] == "1",
         tuple(field["words"].split(",")) if field["words"] else (),
         structured,
-        rest.removeprefix(b" "),
+        _plain(rest.removeprefix(b" ")),
     )
+
+
+def _plain(text: bytes) -> bytes:
+    return re.sub(rb"\x01([0-7]{3})", lambda found: bytes([int(found[1], 8)]), text).replace(b"\0", b"#000")
 
 
 class RelpSink:

@@ -94,6 +94,19 @@ def test_only_the_first_element_is_ours(modules: Modules) -> None:
     assert entry.metadata["fwd_0_s"] == "6.6.6.6"
 
 
+def test_control_characters_that_rsyslog_escaped_come_back_and_nothing_else_is_taken_for_one(modules: Modules) -> None:
+    ours = b'[fwd@0 r="1789999990.000000" s="10.1.2.3" i="%b" p="1"]'
+    escaped = b"a\x01012b\x01000c\x01001012\x019\x01"
+    entry = by_relp(modules, forwarded(ours % b"tcp" + b'[x a="l1\x01012l2"]', escaped))
+    assert entry.line == b"a\nb#000c\x01012\x019\x01"
+    assert entry.metadata["x_a"] == "l1\nl2"
+    assert entry.metadata["repaired"] == "nul"
+    # Neither the journal's messages nor those of others are escaped.
+    assert by_relp(modules, forwarded(ours % b"journal", escaped)).line == escaped
+    assert by_relp(modules, record(escaped)).line == escaped
+    assert one(modules, record(escaped)).line == escaped
+
+
 def test_structured_data_that_is_malformed_stays_in_the_text(modules: Modules) -> None:
     entry = one(modules, record(b"text", sd=b'[broken a="b'))
     assert entry.line == b'[broken a="b text'
