@@ -8,7 +8,8 @@ cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")"
 PACKAGES_PYTHON=(python3 python3-venv python3-dev gcc libc6-dev ca-certificates tzdata)
 PACKAGES_TEST=(
     rsyslog rsyslog-relp rsyslog-gnutls rsyslog-openssl openssl shellcheck iproute2 util-linux systemd procps
-    libfaketime nftables sudo xva-img qemu-utils gdisk e2fsprogs zstd git xkb-data
+    libfaketime nftables sudo xva-img qemu-utils gdisk e2fsprogs zstd git
+    xkb-data openssh-client
 )
 PACKAGES_IMAGE=(
     debootstrap sudo qemu-utils dosfstools mtools e2fsprogs gdisk fdisk parted kpartx grub-common grub-efi-amd64-bin
@@ -25,8 +26,8 @@ Usage: ./build.sh [COMMAND]
 
   build [OPTIONS]        Build everything into dist/ (the default). Options go to the image
                          pipeline: ./build.sh build --help
-  test [--fast] [ARGS]   Run all tests, or with --fast those that need no virtual machine.
-                         ARGS go to pytest: ./build.sh test --fast -k spool
+  test [--fast] [ARGS]   Build, and run all tests but a second build (-m twice); with --fast those that
+                         need no virtual machine. ARGS go to pytest: ./build.sh test --fast -k spool
   run [OPTIONS]          Boot the built image in QEMU, its serial console in this terminal.
                          The disk's changes are kept in build/run: ./build.sh run --help
   setup                  Only what the others begin with: Debian packages, .venv, compiled code.
@@ -165,14 +166,14 @@ command_build() {
 }
 
 command_test() {
-    local selection=()
+    local selection=(-m "not twice") fast=
     if [ "${1-}" = "--fast" ]; then
         shift
-        selection=(-m "not vm and not xen")
+        selection=(-m "not vm and not xen") fast=yes
     fi
     setup_python
     need_packages "tests" "${PACKAGES_TEST[@]}"
-    if [ "${#selection[@]}" -eq 0 ]; then
+    if [ -z "$fast" ]; then
         need_packages "virtual machines" "${PACKAGES_VM[@]}"
         command_build
     fi

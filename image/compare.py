@@ -1,12 +1,11 @@
 """`python -m image compare A.raw B.raw`: do two builds of the same sources hold the same root file system?
 
-Compares type, mode, owner, link target and content of every path; times are not compared where the
-file system itself makes them. What may differ is listed here, each with its reason.
+Compares type, mode, owner, link target and content of every path, not the times that the file system
+itself makes. Nothing may differ.
 """
 
 import hashlib
 import os
-import re
 import stat
 import subprocess
 import tempfile
@@ -15,20 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from image.esp import partitions
-
-# Paths that may differ between two builds, and why.
-MAY_DIFFER = {
-    r"/boot/initrd\.img-.*": "mkinitramfs writes times of temporary directories into the archive",
-    r"/var/lib/dpkg/status": "order of packages unpacked in parallel with their triggers",
-    r"/var/lib/dpkg/info/.*\.list": "the same, for lists of directories",
-    r"/var/cache/debconf/.*\.dat": "debconf writes its database in hash order",
-    r"/var/lib/systemd/deb-systemd-helper-enabled/.*": "order of links made",
-    r"/etc/ssl/certs/ca-certificates\.crt": "order of certificates",
-    r"/usr/lib/appliance/bin/appliance": "PyInstaller's bootloader holds the archive's build paths",
-    r"/var/lib/apt/extended_states": "order of packages",
-    r"/boot/grub/i386-pc/(core|boot)\.img": "GRUB's embedded disk position",
-    r"/boot/grub/grubenv": "written at boot",
-}
 
 
 @contextmanager
@@ -63,11 +48,6 @@ def fingerprint(root: Path) -> dict[str, str]:
 def differences(first: dict[str, str], second: dict[str, str]) -> list[str]:
     """Paths that are not alike."""
     return sorted(path for path in first.keys() | second.keys() if first.get(path) != second.get(path))
-
-
-def unexpected(paths: list[str]) -> list[str]:
-    """Those of the differing paths that MAY_DIFFER does not name."""
-    return [path for path in paths if not any(re.fullmatch(pattern, path) for pattern in MAY_DIFFER)]
 
 
 def compare(first: Path, second: Path) -> list[str]:

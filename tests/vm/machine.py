@@ -56,6 +56,21 @@ def seed_disk(path: Path, user_data: Mapping[str, Any], *, instance: str = "test
     return path
 
 
+def config_drive(path: Path, user_data: Mapping[str, Any], meta_data: Mapping[str, Any], network: Any) -> Path:
+    """Write an OpenStack config drive (FAT, label config-2) with the same root shell."""
+    files = {
+        "meta_data.json": json.dumps({"uuid": "3d2f0a55-6a3c-4a5e-8f5b-000000000001", **meta_data}),
+        "user_data": "#cloud-config\n" + yaml.safe_dump({"bootcmd": [_SHELL.split()], **user_data}),
+        "network_data.json": json.dumps(network),
+    }
+    path.unlink(missing_ok=True)
+    subprocess.run(["mkfs.vfat", "-C", "-n", "CONFIG-2", str(path), "1440"], check=True, capture_output=True)
+    subprocess.run(["mmd", "-i", str(path), "::/openstack", "::/openstack/latest"], check=True)
+    for name, text in files.items():
+        subprocess.run(["mcopy", "-i", str(path), "-", f"::/openstack/latest/{name}"], input=text.encode(), check=True)
+    return path
+
+
 def overlay(path: Path, base: Path, *, size: str = "") -> Path:
     """A disk of the test's own on top of the built one, of another size if asked."""
     command = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(base), "-F", "raw", str(path)]

@@ -20,7 +20,7 @@ from tests.harness.relp_client import RelpClient
 from tests.harness.senders import lines, numbered, octet_counted, rfc5424, send_tcp, send_udp
 from tests.loki_double import LokiProcess
 from tests.vm.built import hardware
-from tests.vm.machine import LOKI_SEEN_BY_GUEST, Machine, overlay, seed_disk
+from tests.vm.machine import LOKI_SEEN_BY_GUEST, Machine, config_drive, overlay, seed_disk
 
 pytestmark = [pytest.mark.vm, pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -263,8 +263,9 @@ class TestUefi:
     def machine(self, tmp_path_factory: pytest.TempPathFactory, disk: Path) -> Iterator[Machine]:
         directory = tmp_path_factory.mktemp("uefi")
         started = Machine(
-            directory, overlay(directory / "disk.qcow2", disk), seed=seed_disk(directory / "seed.img", {}), uefi=True
-        )
+            directory, overlay(directory / "disk.qcow2", disk), seed=seed_disk(directory / "seed.img", {}), uefi=True,
+            tcp=[22],
+        )  # fmt: skip
         started.wait_for_shell(PATIENCE)
         yield started
         started.close()
@@ -288,6 +289,88 @@ class TestUefi:
         assert machine.run("ls /etc/ssh/ssh_host_*", check=False).status != 0
         machine.run("systemctl start ssh.service", 120)
         machine.run("test -s /etc/ssh/ssh_host_ed25519_key")
+
+    def test_a_key_without_a_configuration_opens_ssh_for_it(self, machine: Machine, tmp_path: Path) -> None:
+        key, public = new_key(tmp_path)
+        machine.run(
+            f"install -d -o admin -g admin -m 700 /home/admin/.ssh; echo {public!r} > /home/admin/.ssh/authorized_keys"
+        )
+        machine.run("systemctl restart appliance-firstboot", 120)
+        machine.wait_for("systemctl is-active ssh", 60)
+        assert ssh(machine, key, "cat /etc/hostname") == "forwarder"
+
+
+class TestConfigDrive:
+    """Start 4: UEFI, and a config drive as Xen Orchestra and OpenStack write it: name, network, key, configuration."""
+
+    @pytest.fixture(scope="class")
+    def place(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        return tmp_path_factory.mktemp("config-drive")
+
+    @pytest.fixture(scope="class")
+    def loki(self) -> Iterator[LokiProcess]:
+        double = LokiProcess()
+        yield double
+        double.close()
+
+    @pytest.fixture(scope="class")
+    def machine(self, place: Path, disk: Path, loki: LokiProcess) -> Iterator[Machine]:
+        _, public = new_key(place)
+        user_data = {
+            "appliance": {"loki": {"url": f"{LOKI_SEEN_BY_GUEST}/loki/api/v1/push"}, "listeners": {"udp": {}}},
+            "ssh_authorized_keys": [public],
+        }
+        network = {
+            "links": [{"id": "nic", "type": "phy", "ethernet_mac_address": "52:54:00:12:34:56"}],
+            "networks": [{
+                "id": "network", "type": "ipv4", "link": "nic", "ip_address": "10.0.2.15", "netmask": "255.255.255.0",
+                "routes": [{"network": "0.0.0.0", "netmask": "0.0.0.0", "gateway": "10.0.2.2"}],
+            }],
+            "services": [{"type": "dns", "address": "10.0.2.3"}],
+        }  # fmt: skip
+        started = Machine(
+            place, overlay(place / "disk.qcow2", disk), uefi=True, tcp=[22], udp=[514],
+            loki_port=int(loki.base_url.rsplit(":", 1)[1]),
+            seed=config_drive(place / "seed.img", user_data, {"hostname": "logs7"}, network),
+        )  # fmt: skip
+        started.wait_for_shell(PATIENCE)
+        started.wait_for("ss -ulnH sport = :514 | grep -q 514", PATIENCE)
+        yield started
+        started.close()
+
+    def test_it_forwards(self, machine: Machine, loki: LokiProcess) -> None:
+        send_udp(machine.udp[514], [rfc5424("by config drive", application="config-drive")])
+        wait_until(lambda: loki.count('{application="config-drive"}') == 1, 60, every=0.5, what=loki.streams)
+
+    def test_name_and_network_of_the_drive_stay(self, machine: Machine) -> None:
+        assert machine.text("hostname") == "logs7"
+        assert "hostname: logs7" in machine.text("cat /etc/appliance/appliance.yaml")
+        assert "proto static" in machine.text("ip -4 route show default")
+        assert "10.0.2.3" in machine.text("cat /run/systemd/resolve/resolv.conf")
+
+    def test_its_key_opens_ssh(self, machine: Machine, place: Path) -> None:
+        machine.wait_for("systemctl is-active ssh", 60)
+        assert ssh(machine, place / "key", "sudo -n id -un") == "root"
+
+    def test_no_unit_failed(self, machine: Machine) -> None:
+        machine.run("systemctl is-system-running --wait", PATIENCE, check=False)
+        assert machine.text("systemctl --failed --no-legend --plain") == ""
+
+
+def new_key(directory: Path) -> tuple[Path, str]:
+    """A new SSH key: its private file, and its public line."""
+    key = directory / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", key], check=True)
+    return key, key.with_suffix(".pub").read_text().strip()
+
+
+def ssh(machine: Machine, key: Path, command: str) -> str:
+    """What a command of the administrator says, by SSH from outside."""
+    options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "BatchMode=yes", "ConnectTimeout=60")
+    words = ["ssh", "-q", "-p", str(machine.tcp[22]), "-i", str(key), *(w for o in options for w in ("-o", o))]
+    done = subprocess.run([*words, "admin@127.0.0.1", command], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 def listening(machine: Machine) -> set[tuple[str, int]]:

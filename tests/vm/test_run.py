@@ -1,0 +1,36 @@
+"""`./build.sh run`, as the README says it: the machine's console in this terminal, keys work, Ctrl-A X ends it."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.harness.terminal import Terminal
+
+ROOT = Path(__file__).parents[2]
+pytestmark = [pytest.mark.vm, pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+def test_run_shows_the_console_takes_keys_and_ends_with_ctrl_a_x(tmp_path: Path) -> None:
+    terminal = Terminal(["./build.sh", "run", "--keep", str(tmp_path / "disk.qcow2")], env=dict(os.environ))
+    try:
+        terminal.wait_for(lambda _: "Ctrl-A X ends the virtual machine." in terminal.raw, 60)
+        began = time.monotonic()
+        terminal.wait_for("This machine is not configured yet", 300)
+        terminal.wait_for("Press Enter for the set-up.", 10)
+        print(f"\nits console page is in the terminal {time.monotonic() - began:.0f} s after the start")
+        text = terminal.text
+        assert "Log forwarder" in text and "10.0.2.15" in text
+        assert "[  " not in text and "login:" not in text, "neither kernel nor login on the console"
+        terminal.press("\r")
+        terminal.wait_for("1 of 10  Welcome", 180)
+        terminal.press("\x0e")  # Ctrl-N: the next page
+        terminal.wait_for("2 of 10", 60)
+        terminal.press("\x01x")
+        deadline = time.monotonic() + 20
+        while terminal.process.isalive():
+            assert time.monotonic() < deadline, terminal.text
+            terminal.read()
+    finally:
+        terminal.close()
