@@ -112,12 +112,18 @@ class Connection(asyncio.BufferedProtocol):
         self._sender_deaf = False
         self._read_or_wait()
 
+    @property
+    def waits_for_us(self) -> bool:
+        """Whether it is we who do not read: its silence says nothing, and what it sent stands in its socket."""
+        return self._disk_behind or self._sender_deaf
+
     def _read_or_wait(self) -> None:
         if self.transport.is_closing():
             return
-        if self._disk_behind or self._sender_deaf:
+        if self.waits_for_us:
             self.transport.pause_reading()
         else:
+            self.last_read = time.monotonic()  # it may have been kept waiting for longer than it may be silent
             self.transport.resume_reading()
 
 
@@ -166,7 +172,7 @@ class Listener:
 
     def _close_idle(self) -> None:
         limit = time.monotonic() - self._intake.config.relay.connections.idle_timeout
-        for connection in [one for one in self.connections if one.last_read < limit]:
+        for connection in [one for one in self.connections if one.last_read < limit and not one.waits_for_us]:
             connection.transport.close()
         self._look_for_idle()
 

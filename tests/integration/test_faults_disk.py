@@ -93,7 +93,8 @@ def test_a_disk_filled_by_others_and_a_kill_lose_nothing(
 
 def test_a_full_spool_holds_senders_back_and_memory_stays_bounded(loki: LokiUnderTest, start_relay: StartRelay) -> None:
     """Plain TCP: nothing is acknowledged, so the sender has to feel it."""
-    relay = start_relay(loki.push_url, {"relay": {"batch": {"size": "512KiB"}, "spool": {"max_size": "4MiB"}}})
+    settings = {"batch": {"size": "512KiB"}, "spool": {"max_size": "4MiB"}, "connections": {"idle_timeout": "1s"}}
+    relay = start_relay(loki.push_url, {"relay": settings})
     loki.fault("hang")
     total = 60000
     data = octet_counted(random_text(number) for number in range(total))
@@ -109,7 +110,7 @@ def test_a_full_spool_holds_senders_back_and_memory_stays_bounded(loki: LokiUnde
     thread = threading.Thread(target=send, daemon=True)
     thread.start()
     wait_until(lambda: is_full(relay.get("/status")[1]), 20)
-    time.sleep(1)
+    time.sleep(4)  # longer than it may be silent, which it is not of its own will
     assert not done.is_set()
     assert relay.rss() < 120 * MIB
     status, text = relay.get("/ready")
