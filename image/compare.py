@@ -13,15 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from image.esp import partitions
+from image.inside import partition
 
 
 @contextmanager
 def root_of(disk: Path) -> Iterator[Path]:
     """The root file system of a raw disk, mounted read-only (needs root)."""
-    partition = partitions(disk)["root"]
+    where = partition(disk, "root")
     with tempfile.TemporaryDirectory(prefix="compare-") as place:
-        options = f"ro,noload,loop,offset={partition.offset},sizelimit={partition.size}"
+        options = f"ro,noload,loop,offset={where.start},sizelimit={where.size}"
         subprocess.run(["mount", "-o", options, disk, place], check=True)
         try:
             yield Path(place)

@@ -5,14 +5,12 @@ BIOS show the same menu and a kernel update changes both. The kernels of many bu
 mount vfat: mtools writes it.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.errors import ApplianceError
+from image.inside import partition
 from image.steps import Steps
 
 ROOT_LABEL = "forwarder-root"
-_SECTOR = 512
 _VOLUME_ID = "f0f0a001"
 # Everything the menu on the root needs: modules cannot be loaded from there, it has none for EFI.
 _MODULES = (
@@ -26,36 +24,9 @@ configfile $prefix/grub.cfg
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Partition:
-    """Where a partition lies on a raw disk, in bytes."""
-
-    offset: int
-    size: int
-
-
-def partitions(disk: Path) -> dict[str, Partition]:
-    """The GPT of a raw disk, by partition name. Raises ApplianceError if there is none."""
-    with disk.open("rb") as file:
-        file.seek(_SECTOR)
-        header = file.read(_SECTOR)
-        if header[:8] != b"EFI PART":
-            raise ApplianceError(f"{disk} has no GPT")
-        file.seek(int.from_bytes(header[72:80], "little") * _SECTOR)
-        count, size = int.from_bytes(header[80:84], "little"), int.from_bytes(header[84:88], "little")
-        entries = [file.read(size) for _ in range(count)]
-    found: dict[str, Partition] = {}
-    for entry in entries:
-        if any(entry[:16]):
-            first, last = (int.from_bytes(entry[at : at + 8], "little") for at in (32, 40))
-            name = entry[56:128].decode("utf-16-le").rstrip("\0")
-            found[name] = Partition(first * _SECTOR, (last - first + 1) * _SECTOR)
-    return found
-
-
 def write_esp(disk: Path, work: Path, steps: Steps) -> None:
     """Make the ESP's file system and put it into partition `esp` of the raw disk."""
-    partition = partitions(disk)["esp"]
+    where = partition(disk, "esp")
     menu, program, system = work / "esp-grub.cfg", work / "BOOTX64.EFI", work / "esp.img"
     menu.write_text(_MENU)
     steps.run(
@@ -64,12 +35,12 @@ def write_esp(disk: Path, work: Path, steps: Steps) -> None:
     )  # fmt: skip
     system.unlink(missing_ok=True)
     with system.open("wb") as file:
-        file.truncate(partition.size)
+        file.truncate(where.size)
     steps.run(["mkfs.vfat", "-F", "32", "-n", "ESP", "-i", _VOLUME_ID, "--invariant", system])
     steps.run(["mmd", "-i", system, "::/EFI", "::/EFI/BOOT"])
     steps.run(["mcopy", "-i", system, program, "::/EFI/BOOT/BOOTX64.EFI"])
     with system.open("rb") as source, disk.open("r+b") as target:
-        target.seek(partition.offset)
+        target.seek(where.start)
         while block := source.read(2**20):
             # The disk is sparse: what is zero there already stays unallocated.
             if any(block):

@@ -42,15 +42,19 @@ def partitions(disk: Path) -> list[Partition]:
     return found
 
 
+def partition(disk: Path, name: str) -> Partition:
+    """The partition of that name. Raises ApplianceError when there is none."""
+    for each in partitions(disk):
+        if each.name == name:
+            return each
+    raise ApplianceError(f"{disk} has no partition named {name}")
+
+
 class Inside:
     """The files of one partition of a raw disk."""
 
     def __init__(self, disk: Path, name: str = "root") -> None:
-        for each in partitions(disk):
-            if each.name == name:
-                self._target = f"{disk}?offset={each.start}"
-                return
-        raise ApplianceError(f"{disk} has no partition named {name}")
+        self._target = f"{disk}?offset={partition(disk, name).start}"
 
     def _debugfs(self, request: str) -> bytes:
         try:

@@ -11,7 +11,7 @@ import pytest
 
 from appliance.errors import ApplianceError
 from image import leftovers
-from image.esp import partitions
+from image.inside import partition
 from image.steps import StepFailed, Steps, telling_lines
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,12 +109,12 @@ def test_partitions_are_read_from_a_gpt(tmp_path: Path) -> None:
         file.truncate(2**26)
     command = ["sgdisk", "-n", "1:0:+2M", "-c", "1:bios", "-n", "2:0:+16M", "-c", "2:esp", str(disk)]
     subprocess.run(command, check=True, capture_output=True)
-    found = partitions(disk)
-    assert (found["bios"].offset, found["bios"].size) == (2**20, 2 * 2**20)
-    assert (found["esp"].offset, found["esp"].size) == (3 * 2**20, 16 * 2**20)
+    bios, esp = partition(disk, "bios"), partition(disk, "esp")
+    assert (bios.start, bios.size) == (2**20, 2 * 2**20)
+    assert (esp.start, esp.size) == (3 * 2**20, 16 * 2**20)
 
 
 def test_a_disk_without_partitions_is_refused(tmp_path: Path) -> None:
     (tmp_path / "disk").write_bytes(bytes(4096))
     with pytest.raises(ApplianceError, match="no GPT"):
-        partitions(tmp_path / "disk")
+        partition(tmp_path / "disk", "root")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from image.esp import partitions
+from image.inside import partition
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
 
@@ -38,8 +38,8 @@ BUILD_TOOLS = re.compile(
 def root(disk: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The root file system, mounted read-only (needs root, as building does)."""
     place = tmp_path_factory.mktemp("root")
-    partition = partitions(disk)["root"]
-    options = f"ro,noload,loop,offset={partition.offset},sizelimit={partition.size}"
+    where = partition(disk, "root")
+    options = f"ro,noload,loop,offset={where.start},sizelimit={where.size}"
     subprocess.run(["mount", "-o", options, str(disk), str(place)], check=True)
     yield place
     subprocess.run(["umount", str(place)], check=True)

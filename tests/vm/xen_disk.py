@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from image.inside import Inside, partitions
+from image.inside import Inside, partition
 from tests.vm.xen_rig import Guest
 
 PROBE = Path(__file__).parent / "xen" / "probe.sh"
@@ -52,7 +52,7 @@ def prepare(disk: Path, config: Mapping[str, Any], work: Path) -> Guest:
 
 
 def _write_into(disk: Path, work: Path, files: Mapping[str, tuple[str, int]], links: Mapping[str, str]) -> None:
-    root = next(each for each in partitions(disk) if each.name == "root")
+    root = partition(disk, "root")
     requests = ["mkdir /etc/appliance"]  # it may be there already; that is no harm
     for number, (path, (text, mode)) in enumerate(files.items()):
         (work / f"file{number}").write_text(text)
