@@ -259,8 +259,8 @@ class Machine:
         """Press keys of the guest's keyboard one after the other; names as QEMU has them, `shift-a` for two."""
         for key in keys:
             held = [{"type": "qcode", "data": one} for one in key.split("-")]
-            self.monitor("send-key", {"keys": held, "hold-time": 15})
-            time.sleep(0.05)
+            self.monitor("send-key", {"keys": held, "hold-time": 40})
+            time.sleep(0.12)  # the keyboard controller keeps few keys, and a slow guest is late to take them
 
     def save(self, name: str) -> None:
         """Keep the running machine's whole state inside its disk's file."""

@@ -94,7 +94,8 @@ class TestAtTheScreen:
         screen.press("next")
         wait_for(screen, "Does not begin with http:// or https://")
         screen.picture("loki-refused")
-        screen.press("end", *["delete"] * len("loki.example.org"))
+        screen.press("ctrl-u")
+        wait_for(screen, lambda text: "loki.example.org\n" not in text)
 
     def test_loki_is_tested_with_lines_that_are_read_back(self, screen: Screen) -> None:
         screen.type(URL)
@@ -121,7 +122,7 @@ class TestAtTheScreen:
         wait_for(screen, lambda text: text.count("*" * len(PASSWORD)) == 2)
         screen.picture("administrator")
         screen.press("next")
-        text = wait_for(screen, "Steps ", 120)
+        text = wait_for(screen, "Steps ", 180)
         screen.picture("review")
         assert PASSWORD not in text
 

@@ -1,10 +1,16 @@
 """The steps of a test or of an apply, one a line, as they come: what was looked at, how it is, what to do."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from textwrap import wrap
 
+from textual import work
 from textual.content import Content
 from textual.widgets import Static
+
+from appliance.errors import ApplianceError
+from appliance.relay.check import Finding
+from tui.widgets.bars import Body
 
 MARKS = {
     "ok": ("  ok  ", "ansi_bright_green"),
@@ -34,22 +40,52 @@ class FindingList(Static):
         super().__init__(id=id)
         self.lines: list[Line] = []
 
-    def clear(self) -> None:
-        self.lines = []
-        self._draw()
-
     def put(self, line: Line) -> None:
-        last = self.lines[-1] if self.lines else None
-        if last is not None and last.mark == "busy":
-            self.lines.pop()
+        """Show a line, if anybody is still looking at this list."""
+        if not self.is_running:
+            return
+        self._drop_busy()
         self.lines.append(line)
         self._draw()
+        for above in self.ancestors:
+            if isinstance(above, Body):
+                above.scroll_end(animate=False)
 
-    def end(self) -> None:
-        """Nothing more comes."""
+    def fill(self, findings: Callable[[], Iterator[Finding]], busy: str) -> None:
+        """Show what is found as it comes, in place of what was there; `busy` says what is done meanwhile.
+
+        The findings are made in a thread: the screen goes on answering keys.
+        """
+        self.lines = []
+        self._draw()
+        self._fill(findings, busy)
+
+    @property
+    def filling(self) -> bool:
+        """Whether something is still being looked for."""
+        return any(worker.is_running and worker.node is self for worker in self.workers)
+
+    @work(thread=True, exclusive=True, group="findings")
+    def _fill(self, findings: Callable[[], Iterator[Finding]], busy: str) -> None:
+        call = self.app.call_from_thread
+        try:
+            call(self.put, Line("busy", "", busy))
+            for finding in findings():
+                call(self.put, Line(mark_of(finding.ok), finding.step, finding.detail, finding.remedy))
+                call(self.put, Line("busy", "", busy))
+            call(self._end)
+        except ApplianceError as error:
+            call(self.put, Line("bad", "test", error.message, error.hint))
+        except (OSError, ValueError) as error:
+            call(self.put, Line("bad", "test", str(error)))
+
+    def _end(self) -> None:
+        self._drop_busy()
+        self._draw()
+
+    def _drop_busy(self) -> None:
         if self.lines and self.lines[-1].mark == "busy":
             self.lines.pop()
-        self._draw()
 
     def on_resize(self) -> None:
         self._draw()

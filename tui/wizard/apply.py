@@ -66,13 +66,13 @@ starts with the old settings or the new ones, never with half of them.
         try:
             result = self.state.machine.apply(self.state.plan, lambda step: call(self._step, step))
         except ApplianceError as error:
-            call(self._show, Line("bad", "Apply", error.message, error.hint))
+            call(self.query_one(FindingList).put, Line("bad", "Apply", error.message, error.hint))
             call(self._ended, None)
             return
         call(self._ended, result)
 
     def _step(self, step: Step) -> None:
-        self._show(Line(_MARKS[step.state], step.title, step.detail))
+        self.query_one(FindingList).put(Line(_MARKS[step.state], step.title, step.detail))
 
     def _ended(self, result: Result | None) -> None:
         self.state.result = result
@@ -100,14 +100,14 @@ starts with the old settings or the new ones, never with half of them.
         try:
             if keep:
                 machine.confirm()
-                call(self._show, Line("ok", "Confirmed", "the change stays"))
+                call(self.query_one(FindingList).put, Line("ok", "Confirmed", "the change stays"))
                 call(self._well, self.state.result)
             else:
                 machine.revert()
-                call(self._show, Line("doubt", "Taken back", "the state before is in force"))
+                call(self.query_one(FindingList).put, Line("doubt", "Taken back", "the state before is in force"))
                 call(self._ended, None)
         except ApplianceError as error:
-            call(self._show, Line("bad", "Confirm", error.message, error.hint))
+            call(self.query_one(FindingList).put, Line("bad", "Confirm", error.message, error.hint))
 
     def _well(self, result: Result | None) -> None:
         self.done = True

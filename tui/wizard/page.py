@@ -6,7 +6,7 @@ A page never decides what is right: it shows what the configuration's own checks
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
@@ -23,7 +23,7 @@ from tui.state import State
 from tui.widgets.bars import Body, KeyBar, TitleBar
 from tui.widgets.dialog import Pager
 from tui.widgets.entry import PushButton
-from tui.widgets.findings import FindingList, Line, mark_of
+from tui.widgets.findings import FindingList
 from tui.widgets.item import Item, TextItem
 
 if TYPE_CHECKING:
@@ -220,30 +220,4 @@ class Page(Screen[None]):
         except ApplianceError as error:
             self.say(f"{error.message}: {error.hint}")
             return
-        self.query_one(FindingList).clear()
-        self._test()
-
-    @work(thread=True, exclusive=True, group="test")
-    def _test(self) -> None:
-        """Show findings as they come; the page goes on answering keys."""
-        show = self.app.call_from_thread
-        try:
-            show(self._show, Line("busy", "", "testing ..."))
-            for finding in self.findings():
-                show(self._show, Line(mark_of(finding.ok), finding.step, finding.detail, finding.remedy))
-                show(self._show, Line("busy", "", "testing ..."))
-            show(self._end_of_test)
-        except ApplianceError as error:
-            show(self._show, Line("bad", "test", error.message, error.hint))
-        except (OSError, ValueError) as error:
-            show(self._show, Line("bad", "test", str(error)))
-
-    def _show(self, line: Line) -> None:
-        if not self.is_running:
-            return
-        self.query_one(FindingList).put(line)
-        self.query_one(Body).scroll_end(animate=False)
-
-    def _end_of_test(self) -> None:
-        if self.is_running:
-            self.query_one(FindingList).end()
+        self.query_one(FindingList).fill(self.findings, "testing ...")
