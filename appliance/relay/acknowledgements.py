@@ -147,3 +147,4 @@ class Acknowledgements:
         """The relay is about to stop: who sent what is on disk is told, lest it be sent again."""
         self._ending = True
         self.tell()
+        self._changed()

@@ -156,7 +156,11 @@ class Intake:
         self._flows.add(flow)
         self._stats.connections_total += 1
         self._stats.connections[input] = self._stats.connections.get(input, 0) + 1
-        if self._has_to_wait(flow):
+        # Not at once: asyncio of Python 3.11.2 forgets a pause that it is told when a connection is made.
+        self._loop.call_soon(self._hold_back, flow)
+
+    def _hold_back(self, flow: Flow) -> None:
+        if flow in self._flows and self._has_to_wait(flow):
             flow.pause()
 
     def closed(self, flow: Flow, input: str) -> None:

@@ -180,11 +180,11 @@ class Service:
         self.notifier.stopping()
         await self.relp.stop_listening()
         await self.syslog_tcp.stop_listening()
+        self.intake.writer.hurry()
+        self.intake.acknowledgements.end_holding()
         for connection in self._relp_sessions():
             if not connection.hung_up():
                 connection.pause()
-        self.intake.writer.hurry()
-        self.intake.acknowledgements.end_holding()
         await self._drain()
         self.syslog_tcp.close()
         await asyncio.sleep(_SETTLE)  # what these connections left unterminated is taken now

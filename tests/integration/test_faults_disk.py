@@ -14,7 +14,7 @@ from tests.conftest import StartRelay
 from tests.harness.load import RelpLoad
 from tests.harness.net import wait_until
 from tests.harness.processes import Relay
-from tests.harness.senders import numbered, octet_counted
+from tests.harness.senders import numbered, octet_counted, rfc5424
 from tests.integration.test_faults_loki import arrives
 from tests.loki_double import LokiUnderTest
 
@@ -199,6 +199,25 @@ def test_a_full_relay_that_is_stopped_acknowledges_what_it_has_so_that_it_does_n
     sent = load.finish(60)
     tally = arrives(loki, sent, 60)
     assert (tally.lost, tally.duplicates) == (0, 0)
+
+
+def test_what_a_full_relay_has_not_read_of_plain_tcp_is_taken_when_it_is_stopped(
+    loki: LokiUnderTest, start_relay: StartRelay
+) -> None:
+    relay = start_relay(loki.push_url, FULL_SOON)
+    loki.fault("refuse")
+    filling = RelpLoad(relay.relp, make=random_text, patience=120)
+    held(relay, filling)
+    with socket.create_connection(("127.0.0.1", relay.syslog_tcp)) as sender:
+        sender.sendall(octet_counted(rfc5424(f"tcp {number}", application="tcp") for number in range(500)))
+        time.sleep(0.5)
+        inputs = json.loads(relay.get("/status")[1])["inputs"]
+        assert inputs["syslog_tcp"]["messages"] == 0, "it was read: the test says nothing"
+        assert relay.terminate() < 5
+    relay.up()
+    loki.clear()
+    filling.finish(60)
+    wait_until(lambda: loki.count('{application="tcp"}') == 500, 30, what=lambda: loki.count('{application="tcp"}'))
 
 
 def test_drop_oldest_counts_every_entry_it_gives_up(loki: LokiUnderTest, start_relay: StartRelay) -> None:
