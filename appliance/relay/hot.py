@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-# cython: freethreading_compatible=False
+# cython: freethreading_compatible=False, auto_pickle=False
 """The hot path: bytes of a connection in, one encoded Loki push out.
 
 Frames (octet-counted, LF, RELP) are cut, RFC 5424 headers parsed, entries encoded as protobuf into
