@@ -158,17 +158,19 @@ def measure(
     start: Callable[[Path, int], Running],
     load: Callable[[int], int],
     *,
+    settle: float = 1.0,
     timeout: float = 300,
 ) -> Result:
     """Start a forwarder in front of a sink, put the load on it, and wait until all has arrived.
 
     `start(directory, sink port)` starts it; `load(port)` sends and returns the number of messages.
+    What it costs counts from `settle` seconds after its start.
     """
     sink = Sink()
     with workspace() as directory:
         running = start(directory, sink.port)
         try:
-            time.sleep(1)
+            time.sleep(settle)
             before = {part: _cpu(process) for part, process in running.processes.items()}
             begun = time.time()
             sent = load(running.port)
