@@ -97,6 +97,7 @@ class Intake:
         self._late_timer: asyncio.TimerHandle | None = None
         self._guard = Guard(config.labels.guard, config.loki.limits, on_prune=self._forget_routes)
         self.leftovers = 0
+        self.buffer = bytearray()
         self._configure(config)
         self._loop.call_later(_PRUNE, self._prune)
 
@@ -115,7 +116,8 @@ class Intake:
         self._resolver.attach(packer)
         self._packer = packer
         # One buffer for all connections: what a read leaves unfinished is put back in front of the next.
-        self.buffer = bytearray(READ + max_message + 64)
+        # It never shrinks: a connection may have more unfinished than a new bound allows.
+        self.buffer = bytearray(max(READ + max_message + 64, len(self.buffer)))
 
     def reload(self, config: model.Config) -> None:
         """Take another configuration for what comes from now on; nothing received is touched."""

@@ -181,6 +181,30 @@ def test_reload_keeps_connections_and_applies_the_new_labels(loki: LokiUnderTest
     assert sorted(loki.lines('{site="b"}')) == [b"after", b"tcp after"]
 
 
+@pytest.mark.parametrize("relp", [False, True])
+def test_a_smaller_bound_on_messages_holds_for_one_that_is_on_its_way(
+    loki: LokiUnderTest, start_relay: StartRelay, relp: bool
+) -> None:
+    relay = start_relay(loki.push_url, {"relay": {"connections": {"max_message": "2MiB"}}})
+    long = rfc5424(b"a" * 1_500_000)
+    with socket.create_connection(("127.0.0.1", relay.relp if relp else relay.syslog_tcp), timeout=10) as sender:
+        if relp:
+            sender.sendall(b"1 open 30 relp_version=0\ncommands=syslog\n")
+            assert b"200 OK" in sender.recv(1000)
+        frame = (b"2 syslog %d %b\n" if relp else b"%d %b") % (len(long), long)
+        sender.sendall(frame[:1_000_000])
+        time.sleep(0.3)
+        relay.configure({"relay": {"connections": {"max_message": "64KiB"}}})
+        relay.signal(signal.SIGHUP)
+        wait_until(lambda: "the configuration was read again" in relay.output)
+        after = rfc5424(b"after")
+        sender.sendall(frame[1_000_000:] + (b"3 syslog %d %b\n" if relp else b"%d %b") % (len(after), after))
+        wait_until(lambda: len(loki.lines()) == 2, what=lambda: relay.output[-2000:])
+    cut, whole = sorted(loki.lines(), key=len, reverse=True)
+    assert whole == b"after"
+    assert set(cut) == {ord("a")} and len(cut) <= 65536
+
+
 def test_another_spool_path_is_said_to_wait_for_a_restart(start_relay: StartRelay, tmp_path: Path) -> None:
     relay = start_relay(NOBODY)
     relay.configure({"relay": {"spool": {"path": str(tmp_path / "elsewhere")}}})
