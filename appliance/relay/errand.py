@@ -16,7 +16,7 @@ from appliance.relay.dead_letter import DeadLetter, DeadLetters
 from appliance.relay.logproto import Entry
 from appliance.relay.loki_client import LokiClient
 from appliance.relay.pace import Backoff
-from appliance.relay.parcel import Cargo, Carriage, Parcel, Piece, RawCache
+from appliance.relay.parcel import Cargo, Carriage, Opener, Parcel, Piece, RawCache
 from appliance.relay.sender_stats import SenderStats, add
 from appliance.relay.spool import Spool
 from appliance.relay.tenant import Tenant
@@ -43,6 +43,7 @@ class Shared:
     stats: SenderStats = field(default_factory=SenderStats)
     tenants: dict[str, Tenant] = field(default_factory=dict)
     raw: RawCache = field(default_factory=RawCache)
+    opener: Opener = field(default_factory=Opener)
     stored: int = 0
     """Pushes that Loki took."""
     refused_in_a_row: int = 0

@@ -1550,17 +1550,17 @@ def _skip(p: cython.p_uchar, c: _Cursor, end: cython.Py_ssize_t, tag: cython.ulo
         c.bad = True
 
 
-def scan_push(body: bytes | bytearray, plain_from: bool = False) -> list[tuple[Any, ...]] | None:
+def scan_push(body: bytes | bytearray, plain_from: bool = False, size: int = -1) -> list[tuple[Any, ...]] | None:
     """The streams of a PushRequest as (labels, offset, length, entries, oldest ns, newest ns).
 
     Offset and length are those of the whole `streams` field, tag included. With `plain_from` comes
     where the stream's entries begin, if nothing but entries with proper time stamps follows its
     labels; else 0, and the stream needs a closer look; labels that are no UTF-8 come escaped. Every
     message inside is walked. None when the bytes are not a well-formed PushRequest. An entry without
-    a time stamp counts as time 0.
+    a time stamp counts as time 0. `size` are the bytes of the push, if `body` has more behind it.
     """
     p: cython.p_uchar = body
-    end: cython.Py_ssize_t = len(body)
+    end: cython.Py_ssize_t = len(body) if size < 0 else size
     c: _Cursor = _Cursor()
     c.at = 0
     c.bad = False

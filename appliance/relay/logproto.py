@@ -58,10 +58,13 @@ def scan(body: bytes) -> list[StreamPart]:
     return scan_plain(body) if found is None else list(map(_as_part, found))
 
 
-def scan_streams(body: bytes) -> hot.BatchStreams:
-    """What `scan` does, without an object for each stream. Raises MalformedPush."""
-    found = _compiled(body) if _compiled is not None else None
-    return hot.batch_streams(scan_plain(body) if found is None else found)
+def scan_streams(body: bytes | bytearray, size: int = -1) -> hot.BatchStreams:
+    """What `scan` does, without an object for each stream. Raises MalformedPush.
+
+    `size` are the bytes of the push, if `body` has more behind it.
+    """
+    found = hot.scan_push(body, False, size) if _compiled is not None else None
+    return hot.batch_streams(scan_plain(bytes(body[:size] if size >= 0 else body)) if found is None else found)
 
 
 def list_parts(streams: hot.BatchStreams) -> list[StreamPart]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import cramjam
 
 from appliance.relay.hot import BatchStreams
-from appliance.relay.logproto import StreamPart, encode_json, halves, list_parts, merge, scan, select
+from appliance.relay.logproto import StreamPart, encode_json, halves, list_parts, merge, scan, scan_streams, select
 from appliance.relay.spool import Segment
 
 _NEVER = 1 << 62
@@ -219,6 +219,31 @@ class RawCache:
         with self._lock:
             self._kept.clear()
             self._size = 0
+
+
+class Opener:
+    """Looks into segments that nobody remembers, one at a time and in the same memory."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._raw = bytearray()
+
+    def streams(self, compressed: bytes) -> BatchStreams:
+        """What is in a raw snappy block. Raises MalformedPush, DecompressionError."""
+        with self._lock:
+            size = cramjam.snappy.decompress_raw_len(compressed)
+            if size > len(self._raw):
+                self._raw = bytearray(size)
+            written = cramjam.snappy.decompress_raw_into(compressed, self._raw)
+            streams = scan_streams(self._raw, written)
+            if size > _KEPT_RAW:
+                self._raw = bytearray()
+            return streams
+
+    def clear(self) -> None:
+        """Free the memory, when nothing waits."""
+        with self._lock:
+            self._raw = bytearray()
 
 
 class Cargo:

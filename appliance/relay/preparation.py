@@ -10,7 +10,7 @@ import cramjam
 
 from appliance.relay.errand import Errand
 from appliance.relay.limits import Need, Plan
-from appliance.relay.logproto import MalformedPush, StreamPart, encode_stream, entries_of, scan, scan_streams
+from appliance.relay.logproto import MalformedPush, StreamPart, encode_stream, entries_of, scan
 from appliance.relay.parcel import Parcel, Piece, in_chunks
 from appliance.relay.repair import Bounds, broken, mend
 from appliance.relay.sender_stats import add
@@ -39,7 +39,7 @@ class Preparation(Errand):
                 found = self._shared.spool.load(segment)
                 self._cargo.put(piece.carriage, found.compressed)
                 if not piece.known:
-                    piece.streams = found.streams or scan_streams(self._cargo.raw(piece))
+                    piece.streams = found.streams or self._shared.opener.streams(found.compressed)
                 if self._parcel.held is not None:
                     # Pieces of many segments may go together; only what goes is kept in memory.
                     raw = self._cargo.raw(piece)

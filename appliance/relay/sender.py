@@ -217,6 +217,8 @@ class Sender:
         stats.held_streams = sum(len(tenant.held) for tenant in tenants)
         if not stats.held_streams:
             self._shared.raw.clear()
+        if not self._in_flight:
+            self._shared.opener.clear()
         stats.partial_segments = sum(len(tenant.partial) for tenant in tenants)
         state: State
         if any(tenant.hold_until and not tenant.empty for tenant in tenants):

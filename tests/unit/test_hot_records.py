@@ -294,6 +294,7 @@ def test_a_batch_closes_at_its_size_and_loses_nothing(modules: Modules) -> None:
 @example(b"\xd9\x80\x80\x80\x10" + bytes(8))  # a tag of more than 32 bits
 def test_scanning_any_bytes_says_no_or_what_protobuf_says(modules: Modules, data: bytes) -> None:
     parts = modules.hot.scan_push(data)
+    assert parts == modules.hot.scan_push(data + b"\x0a\x02\x0a\x00", False, len(data))
     try:
         request = proto.PushRequest.FromString(data)
     except proto.DecodeError:
