@@ -1,6 +1,7 @@
 """The dashboard: what is wrong comes first with its remedy, looking is free, changing asks when locked."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,11 @@ import pytest
 from textual.pilot import Pilot
 
 from appliance.config.load import load
+from appliance.relay.check import Finding
 from tests.harness.console import CONFIG, NOW, QuietMachine, configured, facts, relay_status, samples, waiting
 from tests.harness.pilot import drive, shown, until
 from tui.app import Console
-from tui.dashboard.pieces import source_rows
+from tui.dashboard.pieces import cut_parts, source_rows
 from tui.dashboard.plot import AXIS, columns, nice, plot, short
 from tui.state import Sample
 from tui.widgets.entry import Entry
@@ -254,3 +256,27 @@ def test_a_first_set_up_waits_for_ever(tmp_path: Path, monkeypatch: pytest.Monke
         assert "Help: Welcome" in shown(pilot)
 
     drive(Console(QuietMachine(tmp_path / "fresh")), script)
+
+
+def test_a_summary_that_is_too_long_ends_between_its_parts() -> None:
+    assert cut_parts("data 39.0 GiB free of 40.0 GiB, / 4.0 GiB free", 19) == "data 39.0 GiB free"
+    assert cut_parts("159.6 lines/s, to http://loki.example.org", 19) == "159.6 lines/s"
+    assert cut_parts("not reached (http://loki)", 19) == "not reached"
+    assert cut_parts("empty", 19) == "empty"
+    assert cut_parts("onewordthatgoesonandon", 10) == "onewordth~"
+
+
+def test_what_a_test_finds_goes_on_below_its_beginning_when_it_is_long(machine: QuietMachine) -> None:
+    def found() -> Iterator[Finding]:
+        yield Finding("arrived", True, "in Loki: " + ", ".join(f"label{n}=value" for n in range(9)))
+
+    machine.test_message = found  # type: ignore[method-assign]
+
+    async def script(pilot: P) -> None:
+        await pilot.press("t")
+        await until(pilot, "label8=value")
+        rows = [line for line in shown(pilot).splitlines() if "label" in line]
+        begin = rows[0].index("in Loki")
+        assert len(rows) > 1 and all(row[:begin].strip() == "" for row in rows[1:]), rows
+
+    drive(Console(machine), script)

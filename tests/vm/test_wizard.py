@@ -106,7 +106,7 @@ class TestAtTheScreen:
 
     def test_every_page_to_the_review_is_reached_by_keys(self, screen: Screen) -> None:
         screen.press("next")
-        wait_for(screen, "5 of 10  Listeners")
+        wait_for(screen, "Space switches it on and off")
         screen.press(*["down"] * 4, "space")
         wait_for(screen, "[x] syslog, encrypted")
         screen.picture("listeners")
@@ -151,7 +151,7 @@ class TestAtTheScreen:
         screen.picture("dashboard")
         for part in ("loki", "rsyslog", "relay", "queue", "disk", "time", "certificates", "updates"):
             assert f" {part} " in text, text
-        for key, words in (("s", "Review and apply"), ("d", "VyOS routers"), ("l", "Network"), ("v", "configuration")):
+        for key, words in (("s", "Review and apply"), ("d", "VyOS routers"), ("l", "Network"), ("v", "PgUp PgDn")):
             screen.press(key)
             wait_for(screen, words)
             screen.picture({"s": "settings", "d": "devices", "l": "logs", "v": "parts"}[key])
