@@ -17,16 +17,16 @@ _NAMED = {
 _SHIFTED = dict(zip('!@#$%^&*()_+{}|:"<>?~', "1234567890-=[]\\;',./`", strict=True))
 _SERIAL = {
     "next": "\x0e", "test": "\x14", "help": "\x07", "back": "\x1b", "tab": "\t", "enter": "\r", "down": "\x1b[B",
-    "space": " ", "delete": "\x7f", "end": "\x05", "right": "\x1b[C",
+    "space": " ", "clear": "\x15", "right": "\x1b[C",
 }  # fmt: skip
 _SCREEN = {
     "next": "f10", "test": "f5", "help": "f1", "back": "esc", "tab": "tab", "enter": "ret", "down": "down",
-    "space": "spc", "delete": "backspace", "end": "end", "right": "right",
+    "space": "spc", "clear": "ctrl-u", "right": "right",
 }  # fmt: skip
 
 
 class Console(Protocol):
-    """Keys go by what they do: next, test, help, back, tab, enter, down, space, delete, end, right; others as named."""
+    """Keys go by what they do: next, test, help, back, tab, enter, down, space, clear, right; others as named."""
 
     def text(self) -> str: ...
     def press(self, *keys: str) -> None: ...
@@ -42,6 +42,29 @@ def wait_for(console: Console, words: str | Callable[[str], bool], timeout: floa
             raise GuestError(f"{words!r} did not come within {timeout:.0f} s:\n{text}")
         time.sleep(0.3)
     return text
+
+
+def enter(console: Console, text: str, seen: Callable[[str], bool]) -> None:
+    """Type a text into the field that has the focus until the console shows it: a slow guest drops keys."""
+    for _ in range(4):
+        console.type(text)
+        try:
+            wait_for(console, seen, 12)
+            return
+        except GuestError:
+            console.press("clear")
+            time.sleep(2)
+    raise GuestError(f"{text!r} cannot be typed:\n{console.text()}")
+
+
+def go_down_to(console: Console, hint: str, key: str = "down") -> None:
+    """Press a key that leads from field to field until the line of hints is that of the one that is meant."""
+    for _ in range(20):
+        if any(line.strip().startswith(hint) for line in console.text().splitlines()[-5:]):
+            return
+        console.press(key)
+        time.sleep(1)
+    raise GuestError(f"the keys do not lead to {hint!r}:\n{console.text()}")
 
 
 class Screen:

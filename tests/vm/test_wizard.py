@@ -6,7 +6,7 @@ there. Pictures of every page on the screen are in build/pictures/ afterwards.
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ import pytest
 from tests.harness.net import wait_until
 from tests.harness.senders import lines, rfc5424, send_tcp
 from tests.loki_double import InProcessLoki
-from tests.vm.consoles import Console, Screen, SerialLine, wait_for
+from tests.vm.consoles import Console, Screen, SerialLine, enter, go_down_to, wait_for
 from tests.vm.machine import LOKI_SEEN_BY_GUEST, Machine, overlay, seed_disk
 
 pytestmark = [pytest.mark.vm, pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -25,6 +25,11 @@ PLACE = re.compile(r"(\d+) of 10  ")
 PASSWORD = "correct-Horse-7"
 # A start takes a minute without hardware virtualisation; where other work shares the processors, longer.
 PATIENCE = 300.0
+
+
+def hidden(fields: int) -> Callable[[str], bool]:
+    """Whether so many fields hold as many asterisks as the password has characters."""
+    return lambda text: re.findall(r"\*{4,}", text) == ["*" * len(PASSWORD)] * fields
 
 
 @pytest.fixture(scope="module")
@@ -94,12 +99,11 @@ class TestAtTheScreen:
         screen.press("next")
         wait_for(screen, "Does not begin with http:// or https://")
         screen.picture("loki-refused")
-        screen.press("ctrl-u")
+        screen.press("clear")
         wait_for(screen, lambda text: "loki.example.org\n" not in text)
 
     def test_loki_is_tested_with_lines_that_are_read_back(self, screen: Screen) -> None:
-        screen.type(URL)
-        wait_for(screen, URL)
+        enter(screen, URL, lambda text: f" {URL}\n" in text)
         screen.press("test")
         wait_for(screen, "12 of 12 entries in 3 streams were counted back")
         screen.picture("loki-tested")
@@ -107,7 +111,8 @@ class TestAtTheScreen:
     def test_every_page_to_the_review_is_reached_by_keys(self, screen: Screen) -> None:
         screen.press("next")
         wait_for(screen, "Space switches it on and off")
-        screen.press(*["down"] * 4, "space")
+        go_down_to(screen, "TLS needs a certificate")
+        screen.press("space")
         wait_for(screen, "[x] syslog, encrypted")
         screen.picture("listeners")
         screen.press("next")
@@ -115,11 +120,10 @@ class TestAtTheScreen:
         screen.picture("certificates")
         screen.press("next")
         wait_for(screen, "small letters and digits")
-        screen.press("down")
-        screen.type(PASSWORD)
-        screen.press("down")
-        screen.type(PASSWORD)
-        wait_for(screen, lambda text: text.count("*" * len(PASSWORD)) == 2)
+        go_down_to(screen, "10 characters or more")
+        enter(screen, PASSWORD, hidden(1))
+        go_down_to(screen, "the same once more")
+        enter(screen, PASSWORD, hidden(2))
         screen.picture("administrator")
         screen.press("next")
         text = wait_for(screen, "Steps ", 180)
@@ -175,8 +179,7 @@ class TestBySerialLine:
         wait_for(line, "XKB layout, such as", PATIENCE)
         self.leaf_to(line, 4)
         wait_for(line, "such as https://loki")
-        line.type(URL)
-        wait_for(line, URL)
+        enter(line, URL, lambda text: f" {URL}\n" in text)
         line.press("test")
         wait_for(line, "12 of 12 entries in 3 streams were counted back")
 
@@ -185,11 +188,10 @@ class TestBySerialLine:
     ) -> None:
         self.leaf_to(line, 7)
         wait_for(line, "small letters and digits")
-        line.press("tab")
-        line.type(PASSWORD)
-        line.press("tab")
-        line.type(PASSWORD)
-        wait_for(line, lambda text: text.count("*" * len(PASSWORD)) == 2)
+        go_down_to(line, "10 characters or more", "tab")
+        enter(line, PASSWORD, hidden(1))
+        go_down_to(line, "the same once more", "tab")
+        enter(line, PASSWORD, hidden(2))
         line.press("next")
         wait_for(line, "Steps ", 120)
         line.press("next")

@@ -14,7 +14,7 @@ _PUSH = "relay.listen.push"
 _WAYS = (
     ("udp", "UDP", "syslog; what every device can", 514),
     ("tcp", "TCP", "syslog; lines are not lost on a busy network", 514),
-    ("tls", "TLS", "syslog, encrypted; certificates are the next page", 6514),
+    ("tls", "TLS", "syslog, encrypted", 6514),
     ("relp", "RELP", "other rsyslogs; acknowledged line by line", 2514),
     ("relp_tls", "RELP over TLS", "the same, encrypted", 2515),
 )  # fmt: skip
@@ -47,7 +47,8 @@ The firewall of this machine opens exactly the ports that are on here.
         get = self.state.answers.get
         for name, label, words, port in _WAYS:
             path = f"listeners.{name}"
-            yield TickItem(path, label, words, get(path) is not None)
+            hint = "TLS needs a certificate: that is the next page" if name.endswith("tls") else ""
+            yield TickItem(path, label, words, get(path) is not None, hint=hint)
             yield TextItem(
                 f"{path}.port", "  Port", get(f"{path}.port"), placeholder=str(port), when=_on(name), room="number",
                 hint=f"1 to 65535; empty: {port}",
