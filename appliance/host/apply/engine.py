@@ -68,6 +68,10 @@ class Result:
     confirm_by: float | None = None
 
 
+_LONGER_THAN_SYSTEMD = 180.0
+"""Seconds for one command: units have their own limits to stop (rsyslog's is 45) and start (90), and end by those."""
+
+
 class _Failed(Exception):
     """A step after the switch did not work; the way back is taken."""
 
@@ -243,7 +247,7 @@ def _go_back(store: Generations, host: Host, old: int, progress: Progress) -> No
 def _run(action: Action, host: Host, progress: Progress, *, tolerant: bool = False) -> None:
     progress(Step(action.title, StepState.RUNNING))
     for command in action.commands:
-        answer = host.runner(command, timeout=90, stdin=action.stdin)
+        answer = host.runner(command, timeout=_LONGER_THAN_SYSTEMD, stdin=action.stdin)
         if answer.ok:
             continue
         if tolerant or action.tolerant:
