@@ -145,6 +145,7 @@ class Page(Screen[None]):
     @on(Item.Answered)
     def _answered(self, event: Item.Answered) -> None:
         self.answered(event.item, event.value)
+        self.say(event.item.hint)
         if self._soon is not None:
             self._soon.stop()
             self._soon = None
