@@ -75,7 +75,9 @@ def part_details(verdict: Verdict) -> str:
         if part.cause:
             lines.append(f"{'':21}{part.cause}")
         if part.remedy:
-            lines.append(f"{'':21}-> {part.remedy}")
+            lines += wrap(
+                part.remedy, 78, initial_indent=f"{'':21}-> ", subsequent_indent=f"{'':24}", break_on_hyphens=False
+            )
     return "\n".join(lines)
 
 
