@@ -185,6 +185,23 @@ class TestBios:
         print(f"\nmemory used: {used} MB (target 220 MB)")
         assert used <= 220
 
+    def test_rsyslog_restarted_while_the_relay_is_stopped_loses_nothing(self, rig: Rig) -> None:
+        """What rsyslog has in hand then goes to a stand-in (`stop-rsyslog`, under systemd as in no other test)."""
+        machine, count = rig.machine, 2000
+        machine.run("systemctl stop appliance-relay")
+        messages = [rfc5424(f"n={number}", application="while-stopped") for number in range(count)]
+        send_tcp(machine.tcp[514], octet_counted(messages))
+        time.sleep(3)
+        began = machine.text("date +%s")
+        machine.run("systemctl restart rsyslog", 180)
+        said = machine.text(f"journalctl --unit rsyslog --output cat --since @{began}")
+        assert "could not be told" not in said, said
+        assert "took what rsyslog had under way" in said, said
+        machine.run("systemctl start appliance-relay", 120)
+        selector = '{application="while-stopped"}'
+        wait_until(lambda: rig.loki.tally(count, selector).lost == 0, 120, every=1,
+                   what=lambda: (rig.loki.tally(count, selector), said))  # fmt: skip
+
     def test_a_relay_that_is_killed_comes_back_and_a_single_message_does_not_wait(self, rig: Rig) -> None:
         machine = rig.machine
         for number in (1, 2):
