@@ -70,6 +70,7 @@ class ApplianceRsyslog(Rsyslogd):
             configuration(listen, relp_port, **relay),
             paths=Paths(work=str(work), statistics=str(self.statistics), gate=str(self.gate)),
             stats_interval=1,
+            stop_within=10.0,
         )
         super().__init__(directory, text)
         self.env = {"LC_ALL": "C", "TZ": zone}

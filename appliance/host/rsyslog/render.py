@@ -54,14 +54,14 @@ def render(
     paths: Paths | None = None,
     own_units: Iterable[str] = ("rsyslog.service", "appliance-relay.service"),
     stats_interval: int = 10,
-    stop_within: float = 10.0,
+    stop_within: float = 25.0,
 ) -> str:
     """The whole rsyslog.conf.
 
     `relp_target` is where the relay listens, `relay.listen.relp` unless said; `own_units` are the units
     whose messages are not forwarded from the journal. `stop_within` are the seconds that a worker has for
-    what it has in hand when rsyslogd is stopped, before its queue is saved. Raise ApplianceError for what cannot be
-    written down.
+    what it has in hand when rsyslogd is stopped, before its queue is saved: a stand-in for a relay that is away
+    needs ten to start on a slow machine. Raise ApplianceError for what cannot be written down.
     """
     target = relp_target or config.relay.listen.relp
     if target is None:
