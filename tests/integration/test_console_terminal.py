@@ -3,6 +3,8 @@
 import os
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -68,7 +70,10 @@ def test_the_picture_goes_to_standard_output_for_standard_error_is_the_journal(t
 CONSOLE = ROOT / "image/elements/forwarder/files/usr/lib/appliance/console"
 
 
-def console_on(tty: str, tmp_path: Path, program: str, *, is_there: tuple[str, ...] = ("started",)) -> Terminal:
+@contextmanager
+def console_on(
+    tty: str, tmp_path: Path, program: str, *, is_there: tuple[str, ...] = ("started",)
+) -> Iterator[Terminal]:
     """What the image runs on a console, with a program in place of the real one."""
     for name in is_there:
         (tmp_path / name).touch()
@@ -79,69 +84,61 @@ def console_on(tty: str, tmp_path: Path, program: str, *, is_there: tuple[str, .
         **os.environ, "APPLIANCE": str(tmp_path / "appliance"), "CONSOLE_PAGE": str(tmp_path / "page"),
         "STARTED": str(tmp_path / "started"), "CONFIGURED": str(tmp_path / "configured"),
     }  # fmt: skip
-    return Terminal(["bash", str(CONSOLE), tty], env=env)
-
-
-def test_a_console_program_that_fails_leaves_the_plain_page(tmp_path: Path) -> None:
-    terminal = console_on("tty1", tmp_path, 'test "$1" = console || exit 9; exit 3')
+    terminal = Terminal(["bash", str(CONSOLE), tty], env=env)
     try:
-        terminal.wait_for("plain page. The console program failed (code 3)", 30)
+        yield terminal
     finally:
         terminal.close()
 
 
+def test_a_console_program_that_fails_leaves_the_plain_page(tmp_path: Path) -> None:
+    with console_on("tty1", tmp_path, 'test "$1" = console || exit 9; exit 3') as terminal:
+        terminal.wait_for("plain page. The console program failed (code 3)", 30)
+
+
 def test_a_serial_line_shows_the_plain_page_until_someone_presses_enter(tmp_path: Path) -> None:
-    terminal = console_on("ttyS0", tmp_path, 'echo "the dashboard at $(stty size)"; exec sleep 60')
-    try:
+    with console_on("ttyS0", tmp_path, 'echo "the dashboard at $(stty size)"; exec sleep 60') as terminal:
         text = terminal.wait_for("plain page. Press Enter", 30)
         assert "the dashboard at" not in text
         terminal.press("\r")
         terminal.wait_for("the dashboard at 24 80", 30)
-    finally:
-        terminal.close()
 
 
 def test_the_screen_of_a_configured_machine_shows_the_plain_page_until_someone_presses_enter(tmp_path: Path) -> None:
-    terminal = console_on("tty1", tmp_path, 'echo "the dashboard"; exec sleep 60', is_there=("started", "configured"))
-    try:
+    with console_on(
+        "tty1", tmp_path, 'echo "the dashboard"; exec sleep 60', is_there=("started", "configured")
+    ) as terminal:
         text = terminal.wait_for("plain page. The dashboard comes in a minute; Enter brings it now.", 30)
         assert "the dashboard\r" not in text
         terminal.press("\r")
         terminal.wait_for(lambda _: "the dashboard\r" in terminal.raw, 30)
-    finally:
-        terminal.close()
 
 
 def test_the_dashboard_comes_by_itself_on_the_screen_of_a_configured_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATIENCE", "2")
-    terminal = console_on("tty1", tmp_path, 'echo "the dashboard"; exec sleep 60', is_there=("started", "configured"))
-    try:
+    with console_on(
+        "tty1", tmp_path, 'echo "the dashboard"; exec sleep 60', is_there=("started", "configured")
+    ) as terminal:
         terminal.wait_for("plain page. The dashboard comes", 30)
         terminal.wait_for(lambda _: "the dashboard\r" in terminal.raw, 30)
-    finally:
-        terminal.close()
 
 
 def test_the_dashboard_does_not_come_by_itself_on_a_serial_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATIENCE", "1")
-    terminal = console_on("ttyS0", tmp_path, 'echo "the dashboard"; exec sleep 60', is_there=("started", "configured"))
-    try:
+    with console_on(
+        "ttyS0", tmp_path, 'echo "the dashboard"; exec sleep 60', is_there=("started", "configured")
+    ) as terminal:
         terminal.wait_for("plain page. Press Enter for the dashboard", 30)
         time.sleep(3)
         assert "the dashboard\r" not in terminal.raw
-    finally:
-        terminal.close()
 
 
 def test_a_console_waits_for_the_configuration_that_a_seed_brings(tmp_path: Path) -> None:
-    terminal = console_on("tty1", tmp_path, "echo wizard; exec sleep 60", is_there=())
-    try:
+    with console_on("tty1", tmp_path, "echo wizard; exec sleep 60", is_there=()) as terminal:
         assert "wizard" not in terminal.wait_for("looking for a configuration", 30)
         (tmp_path / "started").touch()
         terminal.wait_for("wizard", 30)
-    finally:
-        terminal.close()
