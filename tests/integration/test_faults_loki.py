@@ -18,7 +18,7 @@ from tests.harness.load import RelpLoad
 from tests.harness.net import wait_until
 from tests.harness.processes import Relay
 from tests.harness.senders import rfc5424
-from tests.loki_double import InProcessLoki, LokiUnderTest, Tally
+from tests.loki_double import InProcessLoki, LokiUnderTest, RealLoki, Tally
 
 RATE = 4000  # messages a second
 PUSH = 3 * RATE  # messages in one push at most: batches close after a second, pushes may join some
@@ -93,8 +93,7 @@ def test_answers_lost_after_storing_repeat_no_more_than_those_pushes(
 
 def test_retry_after_is_honoured(loki: LokiUnderTest, start_relay: StartRelay) -> None:
     """Backoff alone would try every 100 ms to 1 s; 3 s were asked for."""
-    if not isinstance(loki, InProcessLoki):
-        pytest.skip("needs the double's times of arrival")
+    assert isinstance(loki, InProcessLoki | RealLoki)  # the front's times of arrival are asked for
     relay = start_relay(loki.push_url, {"loki": {"connections": 1}})
     loki.fault("status", times=1, status=429, headers={"Retry-After": "3"}, body="ingestion rate limit exceeded")
     load = RelpLoad(relay.relp, total=100)
@@ -126,8 +125,6 @@ def test_too_large_is_split_and_not_waited_for(
 def test_a_loki_with_a_smaller_message_limit_takes_everything_in_parts(
     loki: LokiUnderTest, start_relay: StartRelay
 ) -> None:
-    if not isinstance(loki, InProcessLoki):
-        pytest.skip("the real one's gRPC limit is not among the settings of the tests")
     loki.set_limits(max_message=100_000)
     relay = start_relay(loki.push_url)
     load = RelpLoad(relay.relp, total=5000, size=500)

@@ -272,7 +272,8 @@ def test_only_an_immediate_repeat_is_absorbed(loki: LokiUnderTest) -> None:
     later: Streams = [('{job="r"}', [(now + 1, b"later", {})])]
     for streams in (first, first, later, first):
         assert push(loki, streams)[0] == 204
-    assert loki.count() == (3 if isinstance(loki, InProcessLoki) else 2)  # the real one looks into its head block too
+    # The real one looks into its head block, too, as long as that is not cut.
+    assert loki.count() in ({3} if isinstance(loki, InProcessLoki) else {2, 3})
 
 
 def test_not_ready_is_503() -> None:

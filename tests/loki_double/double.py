@@ -19,6 +19,8 @@ from tests.loki_double.limits import Limits
 from tests.loki_double.query import LogQuery, MetricQuery, QueryError, duration
 
 _EVER = 2**63 - 1
+_ENCODING_FLAGS = "x-loki-response-encoding-flags"
+_CATEGORIZE = "categorize-labels"
 
 
 class Double:
@@ -28,6 +30,7 @@ class Double:
         self.limits = limits or Limits()
         self.multi_tenant = multi_tenant
         self.ready = True
+        self.max_entries = 0  # max_entries_limit_per_query; 0: none
         self.distributor = Distributor(self.limits)
         self.ingester = Ingester(self.limits)
         self.clock = time.time_ns
@@ -47,7 +50,8 @@ class Double:
             if request.method == "POST":
                 parameters |= dict(urllib.parse.parse_qsl(request.body.decode()))
             try:
-                return self._query(request.path.removeprefix("/loki/api/v1/"), parameters, self._tenant(request))
+                what, tenant = request.path.removeprefix("/loki/api/v1/"), self._tenant(request)
+                return self._query(what, parameters, tenant, request.headers.get(_ENCODING_FLAGS, ""))
             except QueryError as error:
                 return Response(400, f"{error}\n".encode())
         return Response(404, b"404 page not found\n")
@@ -87,12 +91,12 @@ class Double:
         raw = proto.uncompress(body)
         return proto.decode_raw(raw), len(raw)
 
-    def _query(self, what: str, parameters: dict[str, str], tenant: str | None) -> Response:
+    def _query(self, what: str, parameters: dict[str, str], tenant: str | None, flags: str) -> Response:
         streams = self.ingester.streams(tenant)
         if what == "query":
             return self._instant(parameters, streams)
         if what == "query_range":
-            return self._range(parameters, streams)
+            return self._range(parameters, streams, flags)
         if what == "labels":
             return json_response({"status": "success", "data": sorted({name for s in streams for name in s.labels})})
         if what.startswith("label/") and what.endswith("/values"):
@@ -116,7 +120,7 @@ class Double:
         vector = [{"metric": labels, "value": [now / 1e9, str(count)]} for labels, count in result]
         return json_response({"status": "success", "data": {"resultType": "vector", "result": vector, "stats": {}}})
 
-    def _range(self, parameters: dict[str, str], streams: list[Any]) -> Response:
+    def _range(self, parameters: dict[str, str], streams: list[Any], flags: str) -> Response:
         now = self.clock()
         end = _time(parameters.get("end"), now)
         since = duration(parameters["since"]) if "since" in parameters else 3600 * 10**9
@@ -129,18 +133,29 @@ class Double:
                 return json_response(
                     {"status": "success", "data": {"resultType": "matrix", "result": matrix, "stats": {}}}
                 )
+            limit = int(parameters.get("limit", 100))
+            if 0 < self.max_entries < limit:
+                raise QueryError(
+                    "max entries limit per query exceeded, "
+                    f"limit > max_entries_limit_per_query ({limit} > {self.max_entries})"
+                )
             rows = list(LogQuery.parse(parameters.get("query", "")).rows(streams, start, end))
         backward = parameters.get("direction", "backward").lower() != "forward"
         rows.sort(key=lambda row: row[1], reverse=backward)
         groups: dict[str, dict[str, Any]] = {}
-        for stream, ns, line, metadata in rows[: int(parameters.get("limit", 100))]:
-            # As Grafana sees it: structured metadata is shown as labels of the result's stream.
-            labels = stream.labels | dict(map(proto.pair, metadata))
+        categorized = _CATEGORIZE in flags.split(",")
+        for stream, ns, line, metadata in rows[:limit]:
+            pairs = dict(map(proto.pair, metadata))
+            # As Grafana sees it: structured metadata is shown as labels of the result's stream, unless
+            # it is asked for apart.
+            labels = stream.labels if categorized else stream.labels | pairs
             group = groups.setdefault(show(labels), {"stream": labels, "values": []})
-            group["values"].append([str(ns), line.decode(errors="replace")])
-        return json_response(
-            {"status": "success", "data": {"resultType": "streams", "result": list(groups.values()), "stats": {}}}
-        )
+            apart = [{"structuredMetadata": pairs} if pairs else {}] if categorized else []
+            group["values"].append([str(ns), line.decode(errors="replace"), *apart])
+        data: dict[str, Any] = {"resultType": "streams", "result": list(groups.values()), "stats": {}}
+        if categorized:
+            data["encodingFlags"] = [_CATEGORIZE]
+        return json_response({"status": "success", "data": data})
 
 
 def _time(text: str | None, otherwise: int) -> int:

@@ -36,7 +36,7 @@ class Ingester:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._tenants: dict[str, dict[str, Stream]] = {}
+        self.tenants: dict[str, dict[str, Stream]] = {}
         self.lock = threading.Lock()
         self.refused: dict[str, int] = {"stream_limit": 0, "stream_rate": 0, "too_far_behind": 0}
         self.hidden: dict[str, int] = {"stream_limit": 0, "stream_rate": 0, "too_far_behind": 0}
@@ -45,7 +45,7 @@ class Ingester:
         """Store what can be stored; the answer is the last stream's (None: it was stored)."""
         verdict: tuple[str, int, Answer] | None = None
         with self.lock:
-            known = self._tenants.setdefault(tenant, {})
+            known = self.tenants.setdefault(tenant, {})
             for number, pushed in enumerate(streams, 1):
                 verdict = self._push_stream(tenant, known, pushed)
                 if verdict:
@@ -58,14 +58,14 @@ class Ingester:
     def streams(self, tenant: str | None = None) -> list[Stream]:
         """All streams, or those of one tenant. Hold `lock` while reading lists that may grow."""
         tenants: Iterable[dict[str, Stream]] = (
-            self._tenants.values() if tenant is None else [self._tenants.get(tenant, {})]
+            self.tenants.values() if tenant is None else [self.tenants.get(tenant, {})]
         )
         return [stream for streams in tenants for stream in streams.values()]
 
     def forget(self) -> None:
         """Start empty: no streams, no entries, full buckets."""
         with self.lock:
-            self._tenants.clear()
+            self.tenants.clear()
             for counts in (self.refused, self.hidden):
                 counts.update(dict.fromkeys(counts, 0))
 

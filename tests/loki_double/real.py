@@ -24,8 +24,13 @@ from tests.loki_double.limits import MB, Limits
 _CONFIG = """\
 auth_enabled: false
 analytics: {{reporting_enabled: false}}
-server: {{http_listen_address: 127.0.0.1, http_listen_port: {port}, grpc_listen_address: 127.0.0.1,
-  grpc_listen_port: {grpc_port}, log_level: error}}
+server:
+  http_listen_address: 127.0.0.1
+  http_listen_port: {port}
+  grpc_listen_address: 127.0.0.1
+  grpc_listen_port: {grpc_port}
+  grpc_server_max_recv_msg_size: {limits.max_message:.0f}
+  log_level: error
 common:
   instance_addr: 127.0.0.1
   path_prefix: {directory}
@@ -35,22 +40,34 @@ common:
 schema_config:
   configs:
   - {{from: 2024-01-01, store: tsdb, object_store: filesystem, schema: v13, index: {{prefix: i_, period: 24h}}}}
-ingester: {{max_chunk_age: {max_chunk_age}s, chunk_idle_period: 1m}}
+ingester:
+  lifecycler: {{min_ready_duration: 0s}}
+  max_chunk_age: {limits.max_chunk_age:.0f}s
+  chunk_idle_period: 1m
 # Entries of any age are still in the ingester when a test asks for them.
 querier: {{query_ingesters_within: 0s}}
 query_range: {{cache_results: false}}
 limits_config:
   ingestion_rate_mb: {ingestion_rate}
   ingestion_burst_size_mb: {ingestion_burst}
-  per_stream_rate_limit: {per_stream_rate}B
-  per_stream_rate_limit_burst: {per_stream_burst}B
-  max_global_streams_per_user: {max_streams}
-  max_line_size: {max_line_size}B
-  reject_old_samples_max_age: {max_age}s
-  creation_grace_period: {max_ahead}s
-  max_entries_limit_per_query: 50000
+  per_stream_rate_limit: {limits.per_stream_rate:.0f}B
+  per_stream_rate_limit_burst: {limits.per_stream_burst:.0f}B
+  max_global_streams_per_user: {limits.max_streams}
+  max_line_size: {limits.max_line_size}B
+  max_label_names_per_series: {limits.max_label_names}
+  max_label_name_length: {limits.max_label_name_length}
+  max_label_value_length: {limits.max_label_value_length}
+  max_structured_metadata_size: {limits.max_metadata_size}B
+  max_structured_metadata_entries_count: {limits.max_metadata_count}
+  reject_old_samples_max_age: {limits.max_age:.0f}s
+  creation_grace_period: {limits.max_ahead:.0f}s
+  max_entries_limit_per_query: {page}
   max_query_series: 100000
 """
+_PER_LINE = 1024
+"""Bytes for a line of an answer: a querier hands that on by gRPC, which takes `max_message` bytes."""
+_START = 90.0
+"""Seconds that Loki may take until it is ready."""
 
 
 def real_loki_binary() -> str | None:
@@ -84,8 +101,9 @@ def _kept(headers: Any) -> dict[str, str]:
 class RealLoki:
     """See api.LokiUnderTest."""
 
-    def __init__(self, binary: str, *, port: int = 0, limits: Limits | None = None) -> None:
+    def __init__(self, binary: str, *, port: int = 0, limits: Limits | None = None, page: int = 0) -> None:
         self._binary = binary
+        self._largest_page = page
         self.limits = limits or Limits()
         self._directory = Path(tempfile.mkdtemp(prefix="loki-"))
         self._upstream = Upstream("")
@@ -123,7 +141,7 @@ class RealLoki:
     def entries(self, selector: str = "{}") -> list[tuple[dict[str, str], int, str, dict[str, str]]]:
         """Labels and metadata cannot be told apart in a plain query; ask for them categorised."""
         rows: list[tuple[dict[str, str], int, str, dict[str, str]]] = []
-        start, end, limit = time.time_ns() - 8 * 86400 * 10**9, time.time_ns() + 900 * 10**9, 50000
+        start, end, limit = time.time_ns() - 8 * 86400 * 10**9, time.time_ns() + 900 * 10**9, self._page
         while True:
             page = self._get(
                 "query_range", query=_known(selector), start=str(start), end=str(end), limit=str(limit),
@@ -142,6 +160,8 @@ class RealLoki:
             if len(found) < limit:
                 return rows + found
             newest = max(row[1] for row in found)
+            if newest == start:
+                raise RuntimeError(f"{limit} entries or more of one time stamp cannot be paged")
             rows += [row for row in found if row[1] < newest]
             start = newest
 
@@ -160,6 +180,12 @@ class RealLoki:
             "refused": {},
             "hidden": {},
         }
+
+    @property
+    def _page(self) -> int:
+        """Lines to ask for at a time."""
+        most = max(int(self.limits.max_message) // _PER_LINE, 1)
+        return min(self._largest_page or most, most)
 
     def close(self) -> None:
         self.front.close()
@@ -182,27 +208,27 @@ class RealLoki:
                 port=port,
                 grpc_port=free_port(),
                 directory=self._directory,
-                max_chunk_age=int(limits.max_chunk_age),
+                limits=limits,
                 ingestion_rate=(limits.ingestion_rate or 4096 * MB) / MB,
                 ingestion_burst=limits.ingestion_burst / MB if limits.ingestion_rate else 4096,
-                per_stream_rate=int(limits.per_stream_rate),
-                per_stream_burst=int(limits.per_stream_burst),
-                max_streams=limits.max_streams,
-                max_line_size=limits.max_line_size,
-                max_age=int(limits.max_age),
-                max_ahead=int(limits.max_ahead),
+                page=self._page,
             )
         )
         self._process = subprocess.Popen([self._binary, f"-config.file={config}"])
         self._upstream.url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + _START
         while time.monotonic() < deadline:
             try:
                 with urllib.request.urlopen(self._upstream.url + "/ready", timeout=5):
                     return
             except OSError:
-                time.sleep(0.5)
-        raise TimeoutError("Loki did not become ready")
+                if self._process.poll() is not None:
+                    break
+                time.sleep(0.1)
+        status = self._process.poll()
+        self._stop()
+        shutil.rmtree(self._directory, ignore_errors=True)
+        raise RuntimeError(f"Loki ended with {status}" if status is not None else f"Loki is not ready after {_START} s")
 
     def _stop(self) -> None:
         if self._process:
