@@ -30,7 +30,11 @@ def start_rsyslog(directory: Path, relp: int, *, udp: bool) -> tuple[int, subpro
     )
     for name in ("queue", "work"):
         (directory / name).mkdir(exist_ok=True)
-    paths = Paths(work=str(directory / "work"), statistics=str(directory / "stats.json"))
+    paths = Paths(
+        work=str(directory / "work"),
+        statistics=str(directory / "stats.json"),
+        heartbeat=str(directory / "heartbeat"),
+    )
     file = directory / "rsyslog.conf"
     file.write_text(render(config, paths=paths))
     log = (directory / "rsyslog.log").open("wb")

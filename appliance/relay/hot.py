@@ -31,6 +31,7 @@ ROUTE_META_ROOM = 32768
 """Bytes of metadata that a route may give all its entries."""
 _ESCAPED = re.compile(rb"\x01([0-3][0-7]{2})")  # how our rsyslog writes a control character: rsyslog.conf.j2
 _JOURNAL = cython.declare(cython.int, 7)  # in INPUTS; what comes from it, rsyslog has not escaped
+_HEARTBEAT = cython.declare(cython.int, 8)  # behind INPUTS: no message
 _SPARE = 2  # bodies of past batches kept for the next ones
 _ROUTE_BYTES = 16 * 2**20  # of headers and metadata remembered with routes, before all are forgotten
 
@@ -132,7 +133,7 @@ class Conn:
     txn_first = cython.declare(cython.longlong, visibility="public")
     txn_count = cython.declare(cython.longlong, visibility="public")
     ranges = cython.declare(list, visibility="public")
-    unacked = cython.declare(cython.longlong, visibility="public")
+    unacked = cython.declare(cython.longlong, visibility="public")  # messages; heartbeats are not counted
     consumed = cython.declare(cython.Py_ssize_t, visibility="public")
 
     def __init__(self, input: int, sender: bytes, trusted: bool) -> None:
@@ -955,6 +956,11 @@ class Packer:
                 sender0 = sender1 = x0 = x1 = 0
                 has_zone = True
                 source = conn.input
+        if source == _HEARTBEAT:  # no message: rsyslog only looks whether its session is alive
+            conn.unacked -= 1
+            if self.words:
+                self.words = []
+            return None
         self.escaped = ours and source != _JOURNAL
         self.input_messages[source] += 1
         self.input_octets[source] += end - start
@@ -1442,7 +1448,7 @@ class Packer:
 @cython.cfunc
 @cython.exceptval(check=False)
 def _input(p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.int:
-    """Index into INPUTS of an input's name in rsyslog's element."""
+    """Index into INPUTS of an input's name in rsyslog's element, or _HEARTBEAT for `immark`."""
     size: cython.Py_ssize_t = end - start
     if size == 3:
         if p[start] == 117:
@@ -1454,7 +1460,7 @@ def _input(p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) 
         return 6
     if size == 7:
         return 7
-    return 0
+    return 8 if size == 6 else 0
 
 
 _NAME_TABLE = bytes(c if chr(c).isascii() and (chr(c).isalnum() or c == 95) else 95 for c in range(256))

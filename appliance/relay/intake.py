@@ -191,7 +191,7 @@ class Intake:
         while True:
             packer = self._packer
             result: int = getattr(packer, feed)(conn, self.buffer, start, end)
-            if session is not None and conn.unacked:
+            if session is not None and (conn.txn_count or conn.ranges):
                 self._dirty.add(session)
             if result != BATCH_FULL:
                 break

@@ -43,9 +43,7 @@ class RelpSession(Connection):
         self._gone: select.poll | None = None
 
     def feed(self, end: int) -> None:
-        if self._stalled_at and self.last_read - self._acknowledged_at < _AT_ONCE:
-            self._limit = self._stalled_at  # it went on at once: it had been waiting
-        self._stalled_at = 0
+        before = self.conn.unacked
         start = 0
         while True:
             result = self._intake.take("feed_relp", self.conn, start, end, self)
@@ -66,6 +64,11 @@ class RelpSession(Connection):
             if start >= end:
                 break
         unacked = self.conn.unacked
+        if unacked == before:
+            return  # a heartbeat, or nothing whole
+        if self._stalled_at and self.last_read - self._acknowledged_at < _AT_ONCE:
+            self._limit = self._stalled_at  # it went on at once: it had been waiting
+        self._stalled_at = 0
         if unacked > self._limit:
             self._limit = min(self._limit * 2, self._window)
         if unacked >= self._limit:

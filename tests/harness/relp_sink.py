@@ -11,6 +11,7 @@ import time
 from typing import NamedTuple, Self
 
 _HEADER = re.compile(rb"(\d{1,9}) ([a-z]{1,32}) (\d{1,9})([ \n])")
+_HEARTBEAT = b' i="immark" '
 _RECORD = re.compile(
     rb"<(?P<pri>\d+)>1 (?P<time>\S+) (?P<host>\S+) (?P<app>\S+) (?P<process>\S+) (?P<id>\S+) "
     rb'\[fwd@0 r="(?P<received>\d+\.\d{6})" s="(?P<sender>[^"]*)" i="(?P<input>[a-z_]+)" p="(?P<zone>[01])"'
@@ -75,6 +76,8 @@ def _plain(text: bytes) -> bytes:
 class RelpSink:
     """Listens on loopback, keeps what came and acknowledges it after `delay` seconds, or never.
 
+    rsyslog's heartbeats are acknowledged like messages, and only counted.
+
     `stop()` ends it as SIGKILL would: connections are cut where they stand.
     """
 
@@ -82,6 +85,7 @@ class RelpSink:
         self.acknowledge = acknowledge
         self.delay = delay
         self.records: list[bytes] = []
+        self.heartbeats = 0
         self._connections: list[socket.socket] = []
         self._server = socket.create_server(("127.0.0.1", port))
         self.port: int = self._server.getsockname()[1]
@@ -138,7 +142,10 @@ class RelpSink:
                 elif command == b"close":
                     answers += b"%d rsp 0\n0 serverclose 0\n" % number
                 else:
-                    self.records.append(content)
+                    if _HEARTBEAT in content:
+                        self.heartbeats += 1
+                    else:
+                        self.records.append(content)
                     if self.acknowledge:
                         answers += _answer(number, b"200 OK")
             del buffer[:at]

@@ -63,14 +63,19 @@ class ApplianceRsyslog(Rsyslogd):
         self.listen = listen
         self.tell = tell
         self.gate = directory / "gate"
+        self.heartbeat = directory / "heartbeat"
         self.statistics = directory / "stats.json"
         work = directory / "state"
         work.mkdir(parents=True, exist_ok=True)
         text = render(
             configuration(listen, relp_port, **relay),
-            paths=Paths(work=str(work), statistics=str(self.statistics), gate=str(self.gate)),
+            paths=Paths(
+                work=str(work),
+                statistics=str(self.statistics),
+                gate=str(self.gate),
+                heartbeat=str(self.heartbeat),
+            ),
             stats_interval=1,
-            stop_within=10.0,
         )
         super().__init__(directory, text)
         self.env = {"LC_ALL": "C", "TZ": zone}
@@ -78,7 +83,8 @@ class ApplianceRsyslog(Rsyslogd):
     def terminate(self, timeout: float = 40) -> float:
         """Stop it as its unit does; the seconds it took."""
         started = time.monotonic()
-        with subprocess.Popen([str(STOP), str(self.pid), str(self.gate), *self.tell(self.pid)]) as stopping:
+        stop = [str(STOP), str(self.pid), str(self.gate), str(self.heartbeat), *self.tell(self.pid)]
+        with subprocess.Popen(stop) as stopping:
             self.wait(timeout)
             assert stopping.wait(timeout) == 0
         return time.monotonic() - started

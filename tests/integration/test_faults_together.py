@@ -12,12 +12,26 @@ from tests.harness.net import wait_until
 from tests.harness.processes import Process
 from tests.harness.rsyslog import ApplianceRsyslog, listeners
 from tests.integration.test_faults_disk import random_text
+from tests.integration.test_rsyslog_queue import stand_in_for
 from tests.loki_double import LokiUnderTest
 
 SECONDS = 45
 WINDOW, BATCH = 20_000, 6000
 """Messages: what rsyslog sends ahead of its acknowledgement, and what a batch of 2 MiB holds of these."""
-EVENTS = ("relay stopped", "relay killed", "rsyslog stopped", "rsyslog stopped", "loki away", "loki back")
+EVENTS = ("relay stopped", "relay killed", "rsyslog stopped", "both", "loki away", "loki back")
+TURN = 1500
+"""Messages of one kind before the next has its turn: rsyslog hands each kind on by a session of its own, idle then."""
+
+
+def of_three_kinds(number: int) -> bytes:
+    text = random_text(number)
+    match number // TURN % 3:
+        case 0:
+            return text
+        case 1:
+            return b"<30>Nov 23 13:00:00 host1 app: " + text.split(b" - - ", 1)[1]
+        case _:
+            return text.split(b" - - ", 1)[1]
 
 
 @pytest.mark.slow
@@ -28,12 +42,14 @@ def test_stops_kills_outages_and_a_full_spool_in_any_order_lose_nothing(
     loki = loki_process
     relay = start_relay(loki.push_url, {"relay": {"spool": {"max_size": "6MiB"}, "batch": {"size": "512KiB"}}})
     listen = listeners("relp", queue=tmp_path / "queue")
-    rsyslog = ApplianceRsyslog(
-        tmp_path / "r", listen, relay.relp, tell=lambda pid: ["kill", "-USR1", str(relay.pid)]
-    ).ready()
+
+    def tell(rsyslogd: int) -> list[str]:
+        return ["kill", "-USR1", str(relay.pid)] if relay.running else stand_in_for(relay)(rsyslogd)
+
+    rsyslog = ApplianceRsyslog(tmp_path / "r", listen, relay.relp, tell=tell).ready()
     processes.append(rsyslog)
     assert listen.relp
-    load = RelpLoad(listen.relp.port, rate=3000, make=random_text, window=500, patience=200)
+    load = RelpLoad(listen.relp.port, rate=3000, make=of_three_kinds, window=500, patience=200)
     seed = random.randrange(10**6)
     chance = random.Random(seed)
     happened = []
@@ -51,6 +67,11 @@ def test_stops_kills_outages_and_a_full_spool_in_any_order_lose_nothing(
             case "rsyslog stopped":
                 rsyslog.terminate()
                 rsyslog.ready()
+            case "both":
+                relay.kill()
+                rsyslog.terminate()
+                relay.up()
+                rsyslog.ready()
             case "loki away":
                 loki.fault("refuse")
             case "loki back":
@@ -59,6 +80,7 @@ def test_stops_kills_outages_and_a_full_spool_in_any_order_lose_nothing(
     sent = load.finish(120)
     wait_until(lambda: loki.tally(sent).lost == 0, 90, every=2, what=lambda: (seed, happened, loki.tally(sent)))
     tally = loki.tally(sent)
-    kills, stops = happened.count("relay killed"), happened.count("rsyslog stopped")
+    both = happened.count("both")
+    kills, stops = happened.count("relay killed") + both, happened.count("rsyslog stopped") + both
     # A kill: rsyslog's window, and the pushes in flight. A stop of rsyslog: what our sender had in its window.
     assert tally.duplicates <= kills * (WINDOW + 4 * BATCH) + stops * 500, (seed, happened)

@@ -38,7 +38,7 @@ def test_a_queue_that_waits_for_the_relay_is_seen_and_seen_to_drain(
     text = render(
         config,
         relp_target=Endpoint(f"127.0.0.1:{relay.relp}"),
-        paths=Paths(work=str(queue), statistics=str(statistics)),
+        paths=Paths(work=str(queue), statistics=str(statistics), heartbeat=str(tmp_path / "heartbeat")),
         stats_interval=1,
     )
     rsyslogd = Rsyslogd(tmp_path / "rsyslog", text)

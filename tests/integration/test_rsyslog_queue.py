@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -18,7 +19,7 @@ from appliance.config.units import Size
 from appliance.host.rsyslog.render import BATCH
 from tests.conftest import StartRelay
 from tests.harness.net import free_port, wait_until
-from tests.harness.processes import Process
+from tests.harness.processes import Process, Relay
 from tests.harness.relp_sink import RelpSink
 from tests.harness.rsyslog import ApplianceRsyslog, listeners
 from tests.harness.senders import numbered, octet_counted, send_tcp, send_udp
@@ -117,6 +118,14 @@ def test_a_queue_too_long_to_be_handed_on_at_the_stop_is_saved_without_a_message
             rsyslog.close()
 
 
+def stand_in_for(relay: Relay) -> Callable[[int], list[str]]:
+    """The command that `tell-relay` gives when the relay is away; it refuses to take the place of one that is there."""
+    return lambda pid: [
+        *(sys.executable, "-m", "appliance", "relay", "stand-in"),
+        *("--config", str(relay.config_file), "--until-gone", str(pid)),
+    ]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("before", ["never there", "killed"])
 def test_rsyslog_stopped_while_the_relay_is_away_loses_nothing_thanks_to_its_stand_in(
@@ -127,10 +136,7 @@ def test_rsyslog_stopped_while_the_relay_is_away_loses_nothing_thanks_to_its_sta
         tmp_path / "r",
         listeners("tcp", queue=tmp_path / "queue"),
         relay.relp,
-        tell=lambda pid: [
-            *(sys.executable, "-m", "appliance", "relay", "stand-in"),
-            *("--config", str(relay.config_file), "--until-gone", str(pid)),
-        ],
+        tell=stand_in_for(relay),
     ).ready()
     processes.append(rsyslog)
     assert rsyslog.listen.tcp
@@ -149,6 +155,65 @@ def test_rsyslog_stopped_while_the_relay_is_away_loses_nothing_thanks_to_its_sta
     assert tally.lost == 0
     # The window again after the kill, and pushes that were under way.
     assert tally.duplicates <= (20_000 + 4 * 12_000 if before == "killed" else 0)
+
+
+def sent_ahead(rsyslog: ApplianceRsyslog, relay: Relay, count: int) -> None:
+    """Messages 0 to `count`, of a kind that nothing else is of, which the relay has and has not on disk."""
+    assert rsyslog.listen.tcp
+    lines = (b"<13>Nov 23 13:00:00 host app: n=%d" % number for number in range(count))
+    send_tcp(rsyslog.listen.tcp.port, octet_counted(lines))
+    wait_until(lambda: json.loads(relay.get("/status")[1])["inputs"]["tcp"]["messages"] == count, 10)
+    assert not relay.spooled()
+
+
+def test_what_a_killed_relay_had_not_on_disk_comes_again_though_no_other_line_follows(
+    loki: LokiUnderTest, start_relay: StartRelay, tmp_path: Path, processes: list[Process]
+) -> None:
+    relay = start_relay(loki.push_url, {"relay": {"batch": {"age": 60}}})
+    rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("tcp", queue=tmp_path / "queue"), relay.relp).ready()
+    processes.append(rsyslog)
+    sent_ahead(rsyslog, relay, 200)
+    relay.kill()
+    relay.up()
+    wait_until(lambda: json.loads(relay.get("/status")[1])["inputs"]["tcp"]["messages"] == 200, 10)
+    relay.terminate()
+    relay.up()
+    tally = arrives(loki, 200, 20)
+    assert (tally.lost, tally.duplicates) == (0, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("relay_is", ["away", "back"])
+@pytest.mark.parametrize("backlog", [0, 20_000])
+def test_rsyslog_stopped_after_the_relay_was_killed_loses_nothing_of_a_kind_that_is_idle(
+    loki: LokiUnderTest,
+    start_relay: StartRelay,
+    tmp_path: Path,
+    processes: list[Process],
+    relay_is: str,
+    backlog: int,
+) -> None:
+    relay = start_relay(loki.push_url, {"relay": {"batch": {"age": 60}}})
+    rsyslog = ApplianceRsyslog(
+        tmp_path / "r", listeners("tcp", queue=tmp_path / "queue"), relay.relp, tell=stand_in_for(relay)
+    ).ready()
+    processes.append(rsyslog)
+    assert rsyslog.listen.tcp
+    sent_ahead(rsyslog, relay, 200)
+    relay.kill()
+    send_tcp(rsyslog.listen.tcp.port, octet_counted(numbered(range(200, 200 + backlog), size=200)))
+    if relay_is == "back":
+        relay.up()
+    rsyslog.terminate()
+    if relay_is == "back":
+        relay.terminate()
+    relay.up()
+    rsyslog.ready()
+    rsyslog.terminate()
+    relay.terminate()
+    relay.up()
+    tally = arrives(loki, 200 + backlog, 30)
+    assert (tally.lost, tally.duplicates) == (0, 0)
 
 
 @pytest.mark.slow

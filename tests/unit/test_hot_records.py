@@ -94,6 +94,21 @@ def test_only_the_first_element_is_ours(modules: Modules) -> None:
     assert entry.metadata["fwd_0_s"] == "6.6.6.6"
 
 
+@pytest.mark.parametrize("header", [{}, {"stamp": b"-", "host": b"", "app": b"", "proc": b"", "msgid": b""}])
+def test_rsyslogs_heartbeat_is_acknowledged_and_is_no_message(modules: Modules, header: dict[str, bytes]) -> None:
+    ours = b'[fwd@0 r="1789999990.000000" s="127.0.0.1" i="%b" p="1"]'
+    packing = Packing(modules, relp=True)
+    packing.feed(relp_frames(*(forwarded(ours % name, **header) for name in (b"tcp", b"immark", b"tcp"))))
+    assert len(packing.entries()) == 2
+    assert sum(packing.packer.messages) == 2
+    assert packing.packer.dropped == 0
+    assert packing.conn.unacked == 2
+    assert packing.conn.take_ranges() == [(2, 3)]
+    # Nobody else can have his messages taken for one.
+    assert len(Packing(modules).feed(octets(forwarded(ours % b"immark"))).entries()) == 1
+    assert len(Packing(modules, relp=True).feed(relp_frames(forwarded(b"", b'[fwd@0 i="immark"]'))).entries()) == 1
+
+
 def test_control_characters_that_rsyslog_escaped_come_back_and_nothing_else_is_taken_for_one(modules: Modules) -> None:
     ours = b'[fwd@0 r="1789999990.000000" s="10.1.2.3" i="%b" p="1"]'
     escaped = b"a\x01012b\x01000c\x01001012\x019\x01"

@@ -32,6 +32,7 @@ _SLACK = 8192  # what rsyslog takes beyond the relay's longest message, so that 
 BATCH = 128
 """Messages that rsyslog's worker has in hand. Larger ones were not cheaper (measured)."""
 _TCP_THREADS = 2
+_HEARTBEAT = 1  # seconds
 _CHECK_TIMEOUT = 20.0
 
 
@@ -45,6 +46,9 @@ class Paths:
     """impstats' counters, lines `DATE: {json}`, a block each interval; the relay reads its end."""
     gate: str = "/run/appliance/rsyslog-gate"
     """While it says SUSPENDED no worker begins another batch; `stop-rsyslog` writes it."""
+    heartbeat: str = "/run/appliance/rsyslog-heartbeat"
+    """`.relay` and `.journal` behind it: a line `UNIX-TIME PORT` for each heartbeat that has been through the queue
+    of that name and all its sessions with the relay, which listens there; `stop-rsyslog` looks at the last."""
 
 
 def render(
@@ -54,14 +58,14 @@ def render(
     paths: Paths | None = None,
     own_units: Iterable[str] = ("rsyslog.service", "appliance-relay.service"),
     stats_interval: int = 10,
-    stop_within: float = 25.0,
+    stop_within: float = 10.0,
 ) -> str:
     """The whole rsyslog.conf.
 
     `relp_target` is where the relay listens, `relay.listen.relp` unless said; `own_units` are the units
     whose messages are not forwarded from the journal. `stop_within` are the seconds that a worker has for
-    what it has in hand when rsyslogd is stopped, before its queue is saved: a stand-in for a relay that is away
-    needs ten to start on a slow machine. Raise ApplianceError for what cannot be written down.
+    what it has in hand when rsyslogd is stopped, before its queue is saved. Raise ApplianceError for what cannot be
+    written down.
     """
     target = relp_target or config.relay.listen.relp
     if target is None:
@@ -99,6 +103,8 @@ def render(
             journal_disk=max(16 * 2**20, int(queue.max_disk) // 16),
             work_directory=paths.work,
             gate_file=paths.gate,
+            heartbeat_file=paths.heartbeat,
+            heartbeat_interval=_HEARTBEAT,
             stats_file=paths.statistics,
             stats_interval=stats_interval,
             stats_size=1_000_000,
