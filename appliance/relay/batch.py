@@ -66,6 +66,10 @@ class SpoolWriter:
         """Whether the thread runs and is not stuck in a write (a full spool is not stuck)."""
         return self._thread.is_alive() and time.monotonic() - self.last_progress < 60
 
+    def rest(self) -> None:
+        """Keep no memory for batches to come."""
+        self._scratch = bytearray()
+
     def hurry(self) -> None:
         """The relay is about to stop: from now on write even over the spool's bounds."""
         with self._wake:
@@ -133,10 +137,11 @@ class SpoolWriter:
     def _compress(self, batch: ClosedBatch) -> NewSegment:
         body, size = batch.body, len(batch.body)
         needed = cramjam.snappy.compress_raw_max_len(body)
-        if needed > len(self._scratch):
-            self._scratch = bytearray(needed)
-        written = cramjam.snappy.compress_raw_into(body, self._scratch)
-        compressed = bytes(memoryview(self._scratch)[:written])
+        scratch = self._scratch
+        if needed > len(scratch):
+            scratch = self._scratch = bytearray(needed)
+        written = cramjam.snappy.compress_raw_into(body, scratch)
+        compressed = bytes(memoryview(scratch)[:written])
         batch.release(body)
         return NewSegment(
             compressed, batch.streams, batch.entries, size, batch.oldest_ns, batch.newest_ns, batch.tenant

@@ -132,9 +132,12 @@ class Intake:
 
     def _prune(self) -> None:
         self._guard.prune(time.time_ns())
-        if not self._packer.count:
-            self._packer.forget_spare()  # nothing came for a while
         self._loop.call_later(_PRUNE, self._prune)
+
+    def rest(self) -> None:
+        """Keep no memory for batches to come: there are few."""
+        self._packer.forget_spare()
+        self.writer.rest()
 
     @property
     def stats(self) -> IntakeStats:

@@ -108,6 +108,37 @@ def entries_of(body: bytes, part: StreamPart) -> list[Entry]:
     ]
 
 
+class RawEntry(NamedTuple):
+    """One entry of a part as it is encoded, of which only the time stamp is known."""
+
+    timestamp_ns: int
+    field: bytes
+    """The whole field, tag and length included."""
+    rest: bytes | None
+    """What follows the time stamp, line and metadata; None if that does not come first."""
+
+    def decoded(self) -> Entry:
+        """The entry. Raises MalformedPush."""
+        _, _, first, last = next(_fields(self.field, 0, len(self.field)))
+        return _entry(self.field, first, last)
+
+    def restamped(self, timestamp_ns: int, more: Iterable[tuple[str, str]]) -> bytes:
+        """The field with another time stamp, and pairs added to its metadata; `rest` has to be known."""
+        assert self.rest is not None
+        return _bytes_field(_ENTRIES, _encode_timestamp(timestamp_ns) + self.rest + _encode_metadata(more))
+
+
+def raw_entries(body: bytes, part: StreamPart) -> Iterator[RawEntry]:
+    """The entries of one part, in order, undecoded. Raises MalformedPush."""
+    _, start = _varint(body, part.offset + 1, len(body))
+    for tag, field, first, last in _fields(body, start, part.offset + part.length):
+        if tag == _ENTRIES:
+            # The length of a time stamp is a number below 128.
+            behind = first + 2 + body[first + 1] if last - first > 1 and body[first] == _TIMESTAMP else last + 1
+            rest = body[behind:last] if behind <= last else None
+            yield RawEntry(_entry_timestamp(body, first, last), body[field:last], rest)
+
+
 def longest_entry(body: bytes, part: StreamPart) -> int:
     """Bytes of the longest entry of a part, metadata included; cheaper than decoding them."""
     _, start = _varint(body, part.offset + 1, len(body))
@@ -207,18 +238,33 @@ def _signed(value: int) -> int:
 
 def encode_stream(labels: str, entries: Iterable[Entry]) -> bytes:
     """One `streams` field; streams put one after the other are a PushRequest."""
-    content = _bytes_field(_LABELS, labels.encode("utf-8", _SURROGATES))
-    content += b"".join(_bytes_field(_ENTRIES, _encode_entry(entry)) for entry in entries)
-    return _bytes_field(_STREAM, content)
+    return encode_raw(labels, map(encode_entry, entries))
+
+
+def encode_raw(labels: str, entries: Iterable[bytes]) -> bytes:
+    """One `streams` field with entries that are encoded already."""
+    return _bytes_field(_STREAM, _bytes_field(_LABELS, labels.encode("utf-8", _SURROGATES)) + b"".join(entries))
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """One `entries` field."""
+    return _bytes_field(_ENTRIES, _encode_entry(entry))
 
 
 def _encode_entry(entry: Entry) -> bytes:
-    seconds, nanos = divmod(entry.timestamp_ns, 1_000_000_000)
+    line = _bytes_field(_LINE, entry.line) if entry.line else b""
+    return _encode_timestamp(entry.timestamp_ns) + line + _encode_metadata(entry.metadata)
+
+
+def _encode_timestamp(timestamp_ns: int) -> bytes:
+    seconds, nanos = divmod(timestamp_ns, 1_000_000_000)
     stamp = (b"\x08" + _number(seconds) if seconds else b"") + (b"\x10" + _number(nanos) if nanos else b"")
-    encoded = _bytes_field(_TIMESTAMP, stamp)
-    if entry.line:
-        encoded += _bytes_field(_LINE, entry.line)
-    for name, value in entry.metadata:
+    return _bytes_field(_TIMESTAMP, stamp)
+
+
+def _encode_metadata(pairs: Iterable[tuple[str, str]]) -> bytes:
+    encoded = b""
+    for name, value in pairs:
         pair = _bytes_field(_NAME, name.encode("utf-8", _SURROGATES))
         pair += _bytes_field(_VALUE, value.encode("utf-8", _SURROGATES))
         encoded += _bytes_field(_METADATA, pair)
@@ -247,12 +293,12 @@ def select(body: bytes, parts: Iterable[StreamPart]) -> bytes:
 
 def merge(labels: str, bodies: Iterable[tuple[bytes, StreamPart]]) -> bytes:
     """One `streams` field with the entries of several parts, in order, under the labels."""
-    content = [_bytes_field(_LABELS, labels.encode("utf-8", _SURROGATES))]
+    content: list[bytes] = []
     for body, part in bodies:
         _, start = _varint(body, part.offset + 1, len(body))
         fields = _fields(body, start, part.offset + part.length)
         content.extend(body[field:last] for tag, field, _, last in fields if tag == _ENTRIES)
-    return _bytes_field(_STREAM, b"".join(content))
+    return encode_raw(labels, content)
 
 
 def halves(body: bytes, part: StreamPart) -> tuple[bytes, bytes] | None:

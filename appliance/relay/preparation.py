@@ -10,13 +10,12 @@ import cramjam
 
 from appliance.relay.errand import Errand
 from appliance.relay.limits import Need, Plan
-from appliance.relay.logproto import MalformedPush, StreamPart, encode_stream, entries_of, scan
+from appliance.relay.logproto import MalformedPush, StreamPart, encode_raw, raw_entries, scan
 from appliance.relay.parcel import Parcel, Piece, in_chunks
-from appliance.relay.repair import Bounds, broken, mend
+from appliance.relay.repair import Bounds, out_of_time, restamp
 from appliance.relay.sender_stats import add
 from appliance.relay.sorting import with_labels
 from appliance.relay.spool import SegmentUnreadable
-from appliance.relay.verdicts import Reason
 
 
 class Preparation(Errand):
@@ -98,15 +97,21 @@ class Preparation(Errand):
             None,
         )
         queued: list[tuple[str, list[Piece]]] = []
+        joining: list[Piece] = []
         leaving: dict[int, set[int]] = {}
         for part, need in plan.odd:
             if part is not last:
                 piece = owner[id(part)]
-                queued.extend(self._odd_pieces(piece, part, need))
+                for labels, pieces in self._odd_pieces(piece, part, need):
+                    if last is None and need is Need.MEND and pieces[0].mended:
+                        joining.extend(pieces)
+                    else:
+                        queued.append((labels, pieces))
                 leaving.setdefault(id(piece), set()).add(part.offset)
         with self._shared.lock:
+            mended, apart = self._joined(joining)
             now = self._shared.clock()
-            for labels, pieces in queued:
+            for labels, pieces in [*apart, *queued]:
                 for piece in pieces:
                     piece.carriage.pieces += 1
                 self._tenant.queue(labels, pieces, now)
@@ -125,7 +130,21 @@ class Preparation(Errand):
                 if parts != piece.parts:
                     piece.parts, piece.whole = parts, False
                 kept.append(piece)
-            parcel.pieces = kept
+            parcel.pieces = [*kept, *mended]
+
+    def _joined(self, mended: list[Piece]) -> tuple[list[Piece], list[tuple[str, list[Piece]]]]:
+        """Mended streams that may go with this push, after all others, and those that have to queue."""
+        parcel, shared, tenant = self._parcel, self._shared, self._tenant
+        owner = {id(part): piece for piece in mended for part in piece.parts}
+        busy: Callable[[str], bool] = (lambda labels: False) if parcel.fresh else tenant.busy
+        parts = (part for piece in mended for part in piece.parts)
+        plan = tenant.limits.plan(parts, shared.clock(), shared.now_ns(), tenant.held, busy)
+        parcel.new |= plan.new
+        apart = {id(owner[id(part)]) for part, _ in plan.odd}
+        going = [piece for piece in mended if id(piece) not in apart]
+        for piece in going:
+            piece.carriage.pieces += 1
+        return going, [(piece.parts[0].labels, [piece]) for piece in mended if id(piece) in apart]
 
     def _odd_pieces(self, piece: Piece, part: StreamPart, need: Need) -> Iterable[tuple[str, list[Piece]]]:
         raw = self._cargo.raw
@@ -229,17 +248,18 @@ class Preparation(Errand):
             newest = self._tenant.limits.newest_ns(part.labels)
         edge = newest - self._tenant.limits.behind_ns
         stamp = self._stamp(piece, newest)
-        entries = entries_of(raw, part)
         counted: dict[str, int] = {}
-        for index, entry in enumerate(entries):
-            reason = broken(entry, bounds)
-            word = Reason.TOO_FAR_BEHIND if reason is None and newest and entry.timestamp_ns < edge else None
-            if word or reason in (Reason.TOO_OLD, Reason.TOO_NEW):
-                add(counted, str(word or reason))
-                entries[index] = mend(entry, bounds, stamp + sum(counted.values()), str(word) if word else "")
+        entries: list[bytes] = []
+        for entry in raw_entries(raw, part):
+            reason = out_of_time(entry.timestamp_ns, bounds, edge if newest else 0)
+            if reason is None:
+                entries.append(entry.field)
+                continue
+            add(counted, str(reason))
+            entries.append(restamp(entry, bounds, stamp + sum(counted.values()), reason))
         if not counted:
             return None
         with self._shared.lock:
             for reason_name, number in counted.items():
                 add(self._shared.stats.repaired, reason_name, number)
-        return encode_stream(part.labels, entries)
+        return encode_raw(part.labels, entries)

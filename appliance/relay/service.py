@@ -17,7 +17,7 @@ from appliance.config import model
 from appliance.config.units import Endpoint
 from appliance.errors import ApplianceError
 from appliance.relay import log as relay_log
-from appliance.relay import relp, syslog_tcp
+from appliance.relay import memory, relp, syslog_tcp
 from appliance.relay.dead_letter import DeadLetters
 from appliance.relay.http_endpoints import HttpEndpoints
 from appliance.relay.intake import Intake
@@ -38,6 +38,8 @@ _SETTLE = 0.02  # seconds for connections to be closed
 _LAST_READS = 0.8  # seconds that senders without acknowledgement are still listened to
 _QUIET = 0.1  # seconds of silence after which one of them has nothing left to be read
 _TICK = 5.0  # seconds between two looks at what changes with time alone
+_REST = 30.0  # seconds of little work after which memory is given back
+_LITTLE = 2.0  # batches a second; those that close for their age are one a second at most
 
 
 class _Door(NamedTuple):
@@ -140,11 +142,23 @@ class Service:
         return self.intake.writer.alive() and self.sender.alive()
 
     async def _tick(self) -> None:
+        looked, batches, worked = time.monotonic(), 0, False
         while True:
             await asyncio.sleep(_TICK)
+            if (span := time.monotonic() - looked) >= _REST:
+                done = self.intake.stats.batches - batches
+                looked, batches, worked = looked + span, batches + done, worked or done > 0
+                if worked and done <= span * _LITTLE and not len(self.spool):
+                    self._rest()
+                    worked = False
             self._log_lines.sum_up()
             self.spool.drop_expired()
             self.notifier.status(f"{self.sender.stats.state}; {len(self.spool)} batches wait for Loki")
+
+    def _rest(self) -> None:
+        """Give back the memory that a load needed."""
+        self.intake.rest()
+        memory.give_back()
 
     async def reload(self) -> None:
         """Take the configuration anew; a wrong one changes nothing. Connections stay open."""

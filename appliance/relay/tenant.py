@@ -26,6 +26,8 @@ _FEW = 16
 _PARTIAL_SEGMENTS = 64
 _PARTIAL_BYTES = 64 * 2**20
 """Segments, and their bytes, of which some streams wait for their pace, while more are started."""
+_PARTIAL_PIECES = 16_000
+"""The same for what waits of them: each piece takes about half a kibibyte of memory."""
 _BACKLOG_MS = 5000
 """Age of the oldest waiting segment from which on it is a backlog that fresh ones may overtake."""
 _FRESH_EVERY = 4
@@ -52,6 +54,7 @@ class Tenant:
         """Such waits in a row."""
         self.partial: set[Carriage] = set()
         self._partial_bytes = 0
+        self._partial_pieces = 0
         self._ready: list[tuple[float, int, HeldStream]] = []
         self._blocked: list[HeldStream] = []
         self._joinable: dict[Carriage, dict[str, HeldStream]] = {}
@@ -196,6 +199,7 @@ class Tenant:
             or not self.waiting
             or len(self.partial) >= _PARTIAL_SEGMENTS
             or self._partial_bytes >= _PARTIAL_BYTES
+            or self._partial_pieces >= _PARTIAL_PIECES
         ):
             return None
         started = [
@@ -286,6 +290,7 @@ class Tenant:
         stream = self.held.get(labels)
         if stream is None:
             stream = self.held[labels] = HeldStream(labels)
+        self._partial_pieces += len(pieces)
         for piece in pieces:
             carriage = piece.carriage
             carriage.waiting += 1
@@ -323,6 +328,7 @@ class Tenant:
         self._blocked.clear()
 
     def _not_waiting(self, carriage: Carriage) -> None:
+        self._partial_pieces -= 1
         carriage.waiting -= 1
         if carriage.waiting == 0 and carriage in self.partial:
             self.partial.remove(carriage)

@@ -278,6 +278,30 @@ def test_idle_memory_is_small(start_relay: StartRelay) -> None:
     assert relay.rss() < 45 * 2**20
 
 
+@pytest.mark.slow
+def test_the_memory_of_a_load_is_given_back_when_that_is_over(
+    loki_process: LokiUnderTest, start_relay: StartRelay
+) -> None:
+    relay = start_relay(loki_process.push_url)
+
+    def send(first: int) -> None:
+        lines = (
+            rfc5424(f"n={n} ".ljust(150, "x"), host=f"host{n % 60}", application=f"app{n // 60 % 50}")
+            for n in range(first, first + 60_000)
+        )
+        send_tcp(relay.syslog_tcp, octet_counted(lines))
+
+    threads = [threading.Thread(target=send, args=(first,)) for first in range(0, 360_000, 60_000)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    wait_until(lambda: loki_process.count() == 360_000, 60)
+    loaded = relay.rss()
+    wait_until(lambda: relay.rss() < loaded - 6 * 2**20, 75, every=1, what=lambda: f"{loaded}, {relay.rss()}")
+    assert relay.rss() < 50 * 2**20
+
+
 # ---- sessions -------------------------------------------------------------------------------------
 
 

@@ -297,6 +297,44 @@ def test_entries_too_far_behind_are_not_lost_under_a_204(bench: MakeBench) -> No
     assert sum(b.loki.stats()["hidden"].values()) == 0
 
 
+def test_entries_too_far_behind_of_many_streams_go_together(bench: MakeBench) -> None:
+    """Senders that repeat old lines between new ones must not cost a push for each of their streams."""
+    b = bench()
+    now = time.time_ns()
+    hosts = [stream(f"h{number}") for number in range(150)]
+    b.put(*[(host, lines("first", 1, now)) for host in hosts])
+    sender = b.start()
+    assert b.drained()
+    before = b.loki.front.pushes
+    for turn in range(3):
+        late = [Entry(now + turn + 1, b"new"), Entry(now - 2 * HOUR + turn, b"late"), Entry(now + turn + 2, b"newer")]
+        b.put(*[(host, late) for host in hosts])
+        assert b.drained()
+    assert (b.loki.count(), b.loki.duplicates()) == (150 * 10, 0)
+    repaired = [(line, metadata) for _, _, line, metadata in b.loki.entries() if metadata]
+    assert len(repaired) == 450
+    assert {(line, metadata["repaired"]) for line, metadata in repaired} == {("late", "too_far_behind")}
+    assert sender.stats.repaired == {"too_far_behind": 450}
+    assert sum(b.loki.stats()["hidden"].values()) == 0
+    assert b.loki.front.pushes - before <= 6
+
+
+def test_a_stream_that_was_mended_keeps_to_its_rate(bench: MakeBench) -> None:
+    """Streams near their limit go alone, mended or not."""
+    b = bench(limits=model.LokiLimits(stream_rate=Rate(200_000), stream_burst=Size(400_000)))
+    b.loki.set_limits(per_stream_rate=200_000, per_stream_burst=400_000)
+    now = time.time_ns()
+    b.put((stream("busy"), lines("first", 1, now)), (stream("calm"), lines("first", 1, now)))
+    b.start()
+    assert b.drained()
+    for turn in range(5):
+        late = [*lines(f"{turn} new", 100, now + turn * 1000, 1000), *lines(f"{turn} late", 50, now - 2 * HOUR, 1000)]
+        b.put((stream("busy"), late), (stream("calm"), [Entry(now - 2 * HOUR, b"late %d" % turn)]))
+    assert b.drained()
+    assert (b.loki.count(), b.loki.duplicates()) == (2 + 5 * 151, 0)
+    assert sum(b.loki.stats()["hidden"].values()) == 0
+
+
 def test_after_a_restart_a_backlog_of_unknown_streams_is_asked_about_stream_by_stream(bench: MakeBench) -> None:
     b = bench()
     now = time.time_ns()

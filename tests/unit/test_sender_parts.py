@@ -12,10 +12,29 @@ from hypothesis import strategies as st
 from appliance.config import model
 from appliance.config.units import Duration
 from appliance.relay.dead_letter import DeadLetter, DeadLetters
-from appliance.relay.logproto import Entry, MalformedPush, encode_stream, list_parts, scan
+from appliance.relay.logproto import (
+    Entry,
+    MalformedPush,
+    encode_raw,
+    encode_stream,
+    entries_of,
+    list_parts,
+    raw_entries,
+    scan,
+)
 from appliance.relay.pace import Backoff, Pace
 from appliance.relay.parcel import Opener, compress, join_blocks
-from appliance.relay.repair import Bounds, broken, cut, format_time, label_reason, mend, mend_labels, reduce_labels
+from appliance.relay.repair import (
+    Bounds,
+    broken,
+    cut,
+    format_time,
+    label_reason,
+    mend,
+    mend_labels,
+    reduce_labels,
+    restamp,
+)
 from appliance.relay.secrets import SecretFile, SecretUnreadable
 from appliance.relay.sorting import late
 from appliance.relay.verdicts import Reason, Verdict
@@ -53,6 +72,38 @@ def test_a_mended_entry_keeps_to_all_bounds(stamp: int, line: bytes, metadata: t
     if broken(Entry(stamp, line, metadata), bounds) in (Reason.TOO_OLD, Reason.TOO_NEW):
         assert mended.timestamp_ns == 1000
         assert dict(mended.metadata)["repaired"].split(",")[0] in ("too_old", "too_new")
+
+
+names_of_ours = st.sampled_from(["a", "bc", "repaired", "original_timestamp"])
+
+
+@calmly
+@given(
+    st.integers(0, 2**62),
+    st.binary(max_size=150),
+    st.lists(st.tuples(names_of_ours, st.text("xyz\x1a", max_size=60)), max_size=9).map(tuple),
+    st.sampled_from([Reason.TOO_OLD, Reason.TOO_NEW, Reason.TOO_FAR_BEHIND]),
+)
+def test_an_entry_restamped_undecoded_is_the_mended_one(
+    stamp: int, line: bytes, metadata: tuple[tuple[str, str], ...], reason: Reason
+) -> None:
+    bounds = Bounds(0, 2**62, 100, 600, 8)
+    body = encode_stream('{a="b"}', [Entry(stamp, line, metadata), Entry(5, b"next")])
+    first, second = raw_entries(body, scan(body)[0])
+    restamped = encode_raw('{a="b"}', [restamp(first, bounds, 1000, reason), second.field])
+    expected = [mend(Entry(stamp, line, metadata), bounds, 1000, reason), Entry(5, b"next")]
+    assert entries_of(restamped, scan(restamped)[0]) == expected
+
+
+def test_an_entry_whose_time_stamp_does_not_come_first_is_restamped_all_the_same() -> None:
+    line_then_stamp = b"\x12\x01x" + b"\x0a\x02\x08\x07"
+    body = encode_raw('{a="b"}', [b"\x12" + bytes([len(line_then_stamp)]) + line_then_stamp])
+    [raw] = raw_entries(body, scan(body)[0])
+    assert (raw.timestamp_ns, raw.rest) == (7 * SECOND, None)
+    mended = encode_raw('{a="b"}', [restamp(raw, Bounds(), 1000, Reason.TOO_OLD)])
+    [entry] = entries_of(mended, scan(mended)[0])
+    assert (entry.timestamp_ns, entry.line) == (1000, b"x")
+    assert dict(entry.metadata) == {"repaired": "too_old", "original_timestamp": format_time(7 * SECOND)}
 
 
 def test_the_original_time_stamp_and_earlier_repairs_are_kept() -> None:
