@@ -4,6 +4,7 @@ python -m bench                          one million messages through each syste
 python -m bench growth                   streams, senders, sizes, backlog
 python -m bench udp                      UDP through rsyslog at a given rate, counting losses
 python -m bench --peer 'fluent-bit=fluent-bit -i syslog -p mode=tcp -p port={port} … -o loki -p port={sink}'
+python -m bench --peer 'promtail:1514=promtail -config.file=promtail.yml' --sink-port 3100
 """
 
 import argparse
@@ -89,9 +90,11 @@ def main() -> int:
         "--peer",
         action="append",
         default=[],
-        metavar="NAME=COMMAND",
-        help="another forwarder: octet-counted TCP to {port}, Loki at {sink}",
+        metavar="NAME[:PORT]=COMMAND",
+        help="another forwarder, which takes octet-counted TCP on PORT and pushes to Loki at the sink's port;\n"
+        "{port}, {sink} and {dir} (a directory of its own) are filled in; without PORT any free one is",
     )
+    parser.add_argument("--sink-port", type=int, default=0, help="where the sink listens, which stands for Loki")
     options = parser.parse_args()
     shape = load.Shape(messages=options.messages)
 
@@ -111,15 +114,16 @@ def main() -> int:
         if wanted("rsyslog + relay, TCP"):
             yield measure("rsyslog + relay, TCP", rsyslog_and_relay, by_tcp(shape))
         for each in options.peer:
-            name, _, command = each.partition("=")
+            system, _, command = each.partition("=")
+            name, _, port = system.partition(":")
             if wanted(name):
-                yield measure(name, _peer(command), by_tcp(shape))
+                yield measure(name, _peer(command, int(port or 0)), by_tcp(shape), sink_port=options.sink_port)
 
     return table(costs())
 
 
-def _peer(command: str) -> Callable[[Path, int], Running]:
-    return lambda directory, sink: peer(command, free_port(), directory, sink)
+def _peer(command: str, port: int) -> Callable[[Path, int], Running]:
+    return lambda directory, sink: peer(command, port or free_port(), directory, sink)
 
 
 def udp(rate: int, seconds: int) -> Iterator[Result]:

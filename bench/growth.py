@@ -12,20 +12,20 @@ Start = Callable[[Path, int], Running]
 
 
 def growth(messages: int, wanted: Callable[[str], bool], relay: Callable[..., Start]) -> Iterator[Result]:
-    """One result for each point; each run is of at most `messages` messages."""
-    for hosts, programs in ((2, 2), (20, 15), (67, 15), (267, 15)):
-        name = f"streams: {hosts * programs}"
+    """One result for each point; each run is of at most `messages` messages, but of each label set once."""
+    for hosts, programs in ((5, 2), (20, 5), (100, 10), (200, 20)):
+        name = f"streams: {hosts * programs:,}"
         if wanted(name):
-            yield _run(name, relay("syslog_tcp"), load.Shape(messages, hosts, programs, 1))
+            yield _run(name, relay("syslog_tcp"), load.Shape(messages, hosts, programs, 1, in_turn=True))
     name = "label sets: 100,000 (guard)"
     if wanted(name):
-        yield _run(name, relay("syslog_tcp"), load.Shape(messages, 2000, 50, 1))
+        yield _run(name, relay("syslog_tcp"), load.Shape(max(messages, 100_000), 2000, 50, 1, in_turn=True))
     for senders in (1, 10, 100, 1000):
-        name = f"senders: {senders}"
+        name = f"senders: {senders:,}"
         if wanted(name):
             yield _run(name, relay("syslog_tcp"), load.Shape(messages), senders)
     for size in (100, 1000, 8000, 32000):
-        name = f"message size: {size} B"
+        name = f"message size: {size:,} B"
         if wanted(name):
             yield _run(name, relay("syslog_tcp"), load.Shape(min(messages, 400_000_000 // size), size=size))
     for backlog in (0, 100_000, 1_000_000):

@@ -1,5 +1,6 @@
 """The load: RFC 5424 messages made beforehand, and the clients that send them as fast as they are taken."""
 
+import contextlib
 import random
 import socket
 import time
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 
 _PRIORITIES = (30, 38, 86, 134, 30 - 4, 14, 11, 165, 28)
 _CHUNK = 1 << 20
+_CLOSES = 20.0  # seconds for the other side to close, too
 # What machines say: fixed words around numbers that change, which is how well it can be compressed.
 _TEXTS = (
     b"Accepted publickey for deploy from 10.20.%d.%d port %d ssh2: ED25519 SHA256:kq0vT9b1Zs session opened ",
@@ -30,6 +32,8 @@ class Shape:
     size: int = 200
     spread: float = 30.0
     """Seconds before now over which the time stamps lie."""
+    in_turn: bool = False
+    """Hosts and programs take turns, so that each pair of them comes, instead of being drawn."""
 
 
 def messages(shape: Shape, *, seed: int = 1) -> Iterator[bytes]:
@@ -40,9 +44,12 @@ def messages(shape: Shape, *, seed: int = 1) -> Iterator[bytes]:
         moment = datetime.fromtimestamp(start + shape.spread * number / shape.messages, UTC)
         stamp = f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06d}Z"
         key = chance.getrandbits(30)
+        host, program = key % shape.hosts, (key >> 9) % shape.programs
+        if shape.in_turn:
+            program, host = divmod(number % (shape.hosts * shape.programs), shape.hosts)
         head = (
-            f"<{_PRIORITIES[key % shape.priorities]}>1 {stamp} host{key % shape.hosts:04d}.example.org"
-            f" program{(key >> 9) % shape.programs:02d} {key >> 15} - - "
+            f"<{_PRIORITIES[key % shape.priorities]}>1 {stamp} host{host:04d}.example.org"
+            f" program{program:02d} {key >> 15} - - "
         ).encode()
         tail = b" n=%d" % number
         room = max(shape.size - len(head) - len(tail), 0)
@@ -80,8 +87,10 @@ def send_tcp(port: int, chunks: list[bytes]) -> None:
         for chunk in chunks:
             connection.sendall(chunk)
         connection.shutdown(socket.SHUT_WR)
-        while connection.recv(65536):
-            pass
+        connection.settimeout(_CLOSES)
+        with contextlib.suppress(TimeoutError):  # what has not closed by then took all, or it shows in the count
+            while connection.recv(65536):
+                pass
 
 
 def send_relp(port: int, chunks: list[bytes], count: int, *, window: int = 20000) -> None:

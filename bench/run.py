@@ -9,12 +9,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import psutil
 
@@ -51,12 +51,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(port: int, timeout: float = 15) -> None:
+def wait_for(port: int, timeout: float = 15, process: subprocess.Popen[bytes] | None = None) -> None:
+    """Wait until something listens. Raise TimeoutError after `timeout` seconds, or when the process has ended."""
     deadline = time.monotonic() + timeout
     while True:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
-        if time.monotonic() > deadline:
+        if time.monotonic() > deadline or (process is not None and process.poll() is not None):
             raise TimeoutError(f"nothing listens on port {port}")
         time.sleep(0.05)
 
@@ -64,10 +65,17 @@ def wait_for(port: int, timeout: float = 15) -> None:
 class Sink:
     """The process that stands for Loki."""
 
-    def __init__(self) -> None:
-        self.process = subprocess.Popen([sys.executable, "-m", "bench.sink"], stdout=subprocess.PIPE, text=True)
+    def __init__(self, port: int = 0) -> None:
+        command = [sys.executable, "-m", "bench.sink", str(port)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.port = int(self.process.stdout.readline())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
 
     def report(self, what: str = "") -> dict[str, float]:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{what}", timeout=120) as answer:
@@ -160,14 +168,14 @@ def measure(
     *,
     settle: float = 1.0,
     timeout: float = 300,
+    sink_port: int = 0,
 ) -> Result:
     """Start a forwarder in front of a sink, put the load on it, and wait until all has arrived.
 
     `start(directory, sink port)` starts it; `load(port)` sends and returns the number of messages.
-    What it costs counts from `settle` seconds after its start.
+    What it costs counts from `settle` seconds after its start. The sink listens on `sink_port`; 0: on any.
     """
-    sink = Sink()
-    with workspace() as directory:
+    with Sink(sink_port) as sink, workspace() as directory:
         running = start(directory, sink.port)
         try:
             time.sleep(settle)
@@ -192,18 +200,18 @@ def measure(
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(10)
                 process.kill()
-            sink.process.kill()
 
 
 def peer(command: str, port: int, directory: Path, sink: int) -> Running:
     """Any other forwarder: `{port}`, `{sink}` and `{dir}` are filled into its command line."""
-    words = shlex.split(command.format(port=port, sink=sink, dir=directory))
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=(directory / "peer.log").open("wb"))
-    wait_for(port, 30)
+    for name, value in (("port", port), ("sink", sink), ("dir", directory)):
+        command = command.replace(f"{{{name}}}", str(value))
+    log = directory / "peer.log"
+    process = subprocess.Popen(shlex.split(command), stdout=subprocess.DEVNULL, stderr=log.open("wb"))
+    try:
+        wait_for(port, 30, process)
+    except TimeoutError:
+        process.kill()
+        said = log.read_text(errors="replace")[-2000:]
+        raise TimeoutError(f"nothing listens on port {port}; what the forwarder said: {said}") from None
     return Running(port, {"peer": process}, directory)
-
-
-def in_background(action: Callable[[], None]) -> threading.Thread:
-    thread = threading.Thread(target=action, daemon=True)
-    thread.start()
-    return thread

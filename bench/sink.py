@@ -1,7 +1,11 @@
-"""A Loki that answers 204 at once and keeps what came, to be counted when the clock has stopped."""
+"""A Loki that answers 204 at once and keeps what came, to be counted when the clock has stopped.
+
+python -m bench.sink [PORT]              prints the port it listens on, by default any
+"""
 
 import asyncio
 import contextlib
+import gzip
 import json
 import re
 import sys
@@ -12,6 +16,7 @@ import cramjam
 from appliance.relay import hot
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
+_GZIP = b"\x1f\x8b"
 _DONE = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
@@ -66,7 +71,9 @@ class Sink(asyncio.Protocol):
 
 
 def _entries(body: bytes) -> int:
-    """Entries of a push, protobuf with snappy or JSON."""
+    """Entries of a push: protobuf with snappy, or JSON, which may be gzipped."""
+    if body.startswith(_GZIP):
+        body = gzip.decompress(body)
     with contextlib.suppress(cramjam.DecompressionError):
         parts = hot.scan_push(bytes(cramjam.snappy.decompress_raw(body)))
         return sum(part[3] for part in parts or [])
@@ -76,7 +83,8 @@ def _entries(body: bytes) -> int:
 async def _main() -> None:
     bodies: list[bytes] = []
     times: list[float] = []
-    server = await asyncio.get_running_loop().create_server(lambda: Sink(bodies, times), "127.0.0.1", 0)
+    port = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    server = await asyncio.get_running_loop().create_server(lambda: Sink(bodies, times), "127.0.0.1", port)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
