@@ -47,7 +47,10 @@ def check(
         typer.Option("--push/--no-push", help="Push a test line and read it back; asked on a terminal when not given."),
     ] = None,
 ) -> None:
-    """Check everything the relay needs: files, ports, and Loki itself. Each cross comes with a remedy."""
+    """Check everything the relay needs: files, ports, and Loki itself. Each cross comes with a remedy.
+
+    Nothing is stored in Loki without a yes: authentication is tried with an empty push, which Loki refuses.
+    """
     from appliance.cli.findings import show
     from appliance.config.secret_files import check_secret_files
     from appliance.relay.check import Finding, check_relay

@@ -89,10 +89,14 @@ def check_spool(spool: Spool) -> Finding:
             )
     free = Size(shutil.disk_usage(place).free)
     used = sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) if path.exists() else 0
-    room = free - spool.min_free + used
-    if room < spool.max_size:
+    room, wanted = free - spool.min_free + used, int(spool.max_size)
+    what = f"a spool of {spool.max_size}"
+    if spool.when_full == "block" and (reserve := spool.reserve - min(spool.reserve, spool.min_free // 2)) > 0:
+        wanted += reserve
+        what += f" and its reserve of {spool.reserve}"
+    if room < wanted:
         remedy = "lower relay.spool.max_size, or give it a larger disk"
-        return Finding(step, None, f"{_human(max(room, 0))} of room for a spool of {spool.max_size}", remedy)
+        return Finding(step, None, f"{_human(max(room, 0))} of room for {what}", remedy)
     return Finding(step, True, f"{path} can be written, {_human(free)} free")
 
 

@@ -137,8 +137,9 @@ class Errand:
 
         def buried() -> None:
             with shared.lock:
-                for *_, why in dead:
+                for _, _, entry, why in dead:
                     add(shared.stats.dead_lettered, why)
+                    add(shared.stats.dead_lettered_bytes, why, len(entry.line))
                 for carriage in carriages:
                     self._taken(carriage)
                 self._remove_done()

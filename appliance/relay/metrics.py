@@ -195,16 +195,20 @@ class Metrics:
             ("sent_entries", "Number of log entries sent to the ingester.", stats.pushed_entries),
         ):
             yield _counter(name, help, {("host",): {(host,): value}}, prefix="promtail_")
-        dropped = _in_promtails_words(merged([parts.spool.stats.dropped, stats.dead_lettered]))
-        mutated = _in_promtails_words(stats.mutated)
-        for name, counts in (("dropped", dropped), ("mutated", mutated)):
-            for what in ("entries", "bytes"):
-                # Bytes are not counted by reason; the names are there so that no panel says "no data".
-                values: dict[tuple[str, ...], float] = {
-                    (host, tenant, reason): counts[reason] if what == "entries" else 0 for reason in PROMTAIL_REASONS
-                }
-                yield _counter(f"{name}_{what}", f"Number of log {what} {name}.",
-                               {("host", "tenant", "reason"): values}, prefix="promtail_")  # fmt: skip
+        spool = parts.spool.stats
+        for name, counts in (
+            ("dropped_entries", merged([spool.dropped, stats.dead_lettered])),
+            ("dropped_bytes", merged([spool.dropped_bytes, stats.dead_lettered_bytes])),
+            # What was longer than the relay itself takes was cut when it came, uncounted in bytes.
+            ("mutated_entries", merged([stats.mutated, {"line_too_long": intake.frames_cut}])),
+            ("mutated_bytes", stats.mutated_bytes),
+        ):
+            by_reason = _in_promtails_words(counts)
+            values: dict[tuple[str, ...], float] = {
+                (host, tenant, reason): by_reason[reason] for reason in PROMTAIL_REASONS
+            }
+            verb, _, what = name.partition("_")
+            yield _counter(name, f"Number of log {what} {verb}.", {("host", "tenant", "reason"): values}, "promtail_")
         yield _counter("batch_retries", "Number of times batches have had to be retried.",
                        {("host", "tenant"): {(host, tenant): stats.retries}}, prefix="promtail_")  # fmt: skip
         yield self._durations("promtail_request_duration_seconds", host)

@@ -16,6 +16,7 @@ from appliance.relay.repair import Bounds, out_of_time, restamp
 from appliance.relay.sender_stats import add
 from appliance.relay.sorting import with_labels
 from appliance.relay.spool import SegmentUnreadable
+from appliance.relay.verdicts import Reason
 
 
 class Preparation(Errand):
@@ -158,7 +159,8 @@ class Preparation(Errand):
             if reduction is not None:
                 labels, body = with_labels(raw(piece), part, *reduction)
                 with self._shared.lock:
-                    add(self._shared.stats.mutated, "streams", part.entries)
+                    add(self._shared.stats.mutated, str(Reason.STREAM_LIMIT), part.entries)
+                    add(self._shared.stats.mutated_bytes, str(Reason.STREAM_LIMIT), part.length)
                 yield labels, [piece.altered(body, mended=False)]
                 return
         if part.length > self._tenant.limits.largest_part and part.entries > 1:

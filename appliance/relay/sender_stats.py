@@ -61,8 +61,12 @@ class SenderStats:
     repaired: dict[str, int] = field(default_factory=dict)
     """Entries mended and sent again, or mended before, by reason."""
     dead_lettered: dict[str, int] = field(default_factory=dict)
+    dead_lettered_bytes: dict[str, int] = field(default_factory=dict)
+    """Bytes of their lines."""
     mutated: dict[str, int] = field(default_factory=dict)
-    """Entries whose labels were reduced, by reason."""
+    """Entries that Loki got otherwise than they came, by reason: fewer labels, or a shorter line."""
+    mutated_bytes: dict[str, int] = field(default_factory=dict)
+    """Bytes of the streams with fewer labels; bytes cut off lines."""
     request_seconds: dict[str, Histogram] = field(default_factory=dict)
     """By status code or kind of failure."""
     last_success: float = 0.0

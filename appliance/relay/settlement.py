@@ -97,6 +97,8 @@ class Settlement(Errand):
         body = encode_stream(part.labels, [mend(shorter, Bounds(), 0)])
         with self._shared.lock:
             add(self._shared.stats.repaired, "too_large")
+            add(self._shared.stats.mutated, str(Reason.LINE_TOO_LONG))
+            add(self._shared.stats.mutated_bytes, str(Reason.LINE_TOO_LONG), len(entry.line) - len(shorter.line))
             self._replace([(part.labels, [piece.altered(body, mended=len(entry.line) <= 2 * _SMALL)])])
 
     def _refused(self, judgement: Judgement, answer: Answer) -> None:

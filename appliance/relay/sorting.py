@@ -54,6 +54,8 @@ class Sorted:
     """Entries that were mended already and are refused all the same."""
     reasons: dict[Reason, int] = field(default_factory=dict)
     """Entries refused, by reason."""
+    cut: list[int] = field(default_factory=list)
+    """Bytes cut off each line that was too long."""
     reduced: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = field(default_factory=dict)
     """Streams whose labels were reduced: the labels now, and those moved to metadata."""
 
@@ -177,7 +179,10 @@ class Sorter:
                 result.dead.append((part.labels, entry, reason))
             else:
                 word = str(reason) if reason is Reason.TOO_FAR_BEHIND else ""
-                again.append(mend(entry, self._mend_to, stamp_ns + len(again), word))
+                mended_entry = mend(entry, self._mend_to, stamp_ns + len(again), word)
+                again.append(mended_entry)
+                if len(mended_entry.line) < len(entry.line):
+                    result.cut.append(len(entry.line) - len(mended_entry.line))
         if again:
             result.mended.append((part.labels, encode_stream(part.labels, again)))
 

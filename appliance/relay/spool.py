@@ -119,6 +119,8 @@ class SpoolStats:
     removed: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     """Entries given up, by reason."""
+    dropped_bytes: dict[str, int] = field(default_factory=dict)
+    """Their bytes, uncompressed."""
     set_aside: int = 0
     full: bool = False
     full_reason: str = ""
@@ -257,6 +259,7 @@ class Spool:
             self.stats.removed += 1
             if dropped:
                 self.stats.dropped[dropped] = self.stats.dropped.get(dropped, 0) + segment.entries
+                self.stats.dropped_bytes[dropped] = self.stats.dropped_bytes.get(dropped, 0) + segment.raw_size
         (self.path / segment.name).unlink(missing_ok=True)
 
     def set_aside(self, segment: Segment, reason: str) -> None:

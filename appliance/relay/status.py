@@ -100,6 +100,7 @@ def troubles(parts: Parts) -> dict[str, int]:
         "protocol_errors": intake.protocol_errors,
         "set_aside": parts.spool.stats.set_aside,
         "streams_overflowed": intake.guard.overflowed,
+        "label_values_overflowed": sum(intake.guard.values_overflowed.values()),
         "connections_refused": intake.refused + parts.push.server.stats.refused,
     }
 

@@ -148,9 +148,10 @@ class ProcessStatus(msgspec.Struct):
 
 
 class Status(msgspec.Struct):
-    """`recent`: what grew in the last 15 minutes of udp_dropped, rsyslog_discarded, streams_overflowed, given_up
-    (entries dropped for good or dead-lettered), dead_letters_given_up, set_aside (batches), connections_refused and
-    protocol_errors. `frames_cut` are messages longer than relay.connections.max_message, cut and marked.
+    """`recent`: what grew in the last 15 minutes of udp_dropped, rsyslog_discarded, streams_overflowed,
+    label_values_overflowed, given_up (entries dropped for good or dead-lettered), dead_letters_given_up, set_aside
+    (batches), connections_refused and protocol_errors. `frames_cut` are messages longer than
+    relay.connections.max_message, cut and marked.
     """
 
     version: str
@@ -217,6 +218,11 @@ _RECENT = {
         "streams",
         "{} label sets gave up labels lately: {limit} streams are allowed",
         "use fewer labels, or raise labels.guard.max_streams if Loki allows more",
+    ),
+    "label_values_overflowed": (
+        "streams",
+        "{} label values became metadata lately: more than labels.guard.max_values_per_label, or too long for Loki",
+        "see streams.values_overflowed for the labels; make a label of what has few values, or raise the bound",
     ),
     "connections_refused": (
         "connections",

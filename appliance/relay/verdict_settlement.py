@@ -81,9 +81,13 @@ class VerdictSettlement(Settlement):
                     refused += number
                     add(stats.rejected, str(reason), number)
                     if reason is Reason.STREAM_LIMIT:
-                        add(stats.mutated, "streams", number)
+                        add(stats.mutated, str(reason), number)
+                        add(stats.mutated_bytes, str(reason), sum(len(body) for _, body in found.mended))
                     elif reason is not Reason.STREAM_RATE and found.mended:
                         add(stats.repaired, str(reason), number)
+                for length in found.cut:
+                    add(stats.mutated, str(Reason.LINE_TOO_LONG))
+                    add(stats.mutated_bytes, str(Reason.LINE_TOO_LONG), length)
                 for labels, body in found.mended:
                     mended = piece.altered(
                         body, mended=not (found.reduced or found.reasons.keys() <= {Reason.STREAM_LIMIT})

@@ -199,6 +199,15 @@ def test_a_spool_that_cannot_be_or_has_no_room_is_said(double: InProcessLoki, tm
     assert "max_size" in narrow.remedy
 
 
+def test_the_room_that_the_spools_reserve_wants_is_looked_at(double: InProcessLoki, tmp_path: Path) -> None:
+    text = f"loki:\n  url: {double.push_url}\nrelay:\n  spool: {{path: {tmp_path}/spool, max_size: 16MiB, %s}}\n"
+    tight = findings(parse(text % "min_free: 1MiB, reserve: 1000TiB").config)["spool"]
+    assert tight.ok is None and "its reserve of 1000TiB" in tight.detail
+    never_used = findings(parse(text % "min_free: 1MiB, reserve: 1000TiB, when_full: drop_oldest").config)["spool"]
+    assert never_used.ok is True
+    assert findings(parse(text % "min_free: 2MiB, reserve: 1MiB").config)["spool"].ok is True
+
+
 def test_the_command_shows_ticks_and_crosses_and_its_exit_code_tells(double: InProcessLoki, tmp_path: Path) -> None:
     file = tmp_path / "appliance.yaml"
     spool = f"{{path: {tmp_path}/spool, max_size: 16MiB, min_free: 1MiB}}"

@@ -225,7 +225,7 @@ def test_a_line_too_long_is_cut_at_a_character_and_marked(bench: MakeBench) -> N
     b = bench()
     long = "é" * 200_000
     b.put((stream("h"), [Entry(time.time_ns(), b"short"), Entry(time.time_ns() + 1, long.encode())]))
-    b.start()
+    sender = b.start()
     assert b.drained()
     entries = {line[:5]: (line, metadata) for _, _, line, metadata in b.loki.entries()}
     assert b.loki.count() == 2
@@ -233,6 +233,8 @@ def test_a_line_too_long_is_cut_at_a_character_and_marked(bench: MakeBench) -> N
     assert metadata["repaired"] == "cut"
     assert line.endswith("…[cut]") and len(line.encode()) <= 256 * 1024
     assert line.removesuffix("…[cut]") == "é" * len(line.removesuffix("…[cut]"))
+    assert sender.stats.mutated == {"line_too_long": 1}
+    assert sender.stats.mutated_bytes == {"line_too_long": 400_000 - len(line.encode())}
 
 
 def test_metadata_too_large_or_too_many_are_cut_down(bench: MakeBench) -> None:
@@ -411,7 +413,7 @@ def test_streams_that_loki_has_no_room_for_go_under_fewer_labels(bench: MakeBenc
     assert b.drained()
     assert len(set(b.loki.lines())) == 361  # the first lines read the same
     assert sender.stats.rate_limited["streams"] >= 1
-    assert sender.stats.mutated["streams"] > 0
+    assert sender.stats.mutated["stream_limit"] > 0 and sender.stats.mutated_bytes["stream_limit"] > 0
     assert b.dead_lines() == []
     moved = [(labels, metadata) for labels, _, line, metadata in b.loki.entries() if metadata]
     assert moved and all("application" not in labels and "application" in metadata for labels, metadata in moved)
@@ -571,6 +573,7 @@ def test_an_entry_refused_for_no_known_reason_becomes_a_dead_letter_and_only_tha
     assert b.loki.duplicates() == 0
     assert len(b.dead_lines()) == 1 and "poison" in b.dead_lines()[0] and "keyboard" in b.dead_lines()[0]
     assert sender.stats.dead_lettered == {"refused": 1}
+    assert sender.stats.dead_lettered_bytes["refused"] > 0
 
 
 def test_dead_letters_that_cannot_be_written_cost_no_duplicates_and_hold_up_nothing(bench: MakeBench) -> None:

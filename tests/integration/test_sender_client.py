@@ -284,6 +284,14 @@ def test_verify_pushes_over_several_streams_and_counts_back(double: InProcessLok
     assert "stream 2: 7 sent, 7 found" in output and "21 of 21" in output
 
 
+def test_verify_pushes_no_more_at_once_than_loki_takes(double: InProcessLoki, tmp_path: Path) -> None:
+    """A hundred streams of a thousand entries are more than the 4 MiB of one push."""
+    code, output = run(tmp_path, double.push_url, "--verify", "--streams", "100", "--entries", "1000")
+    assert code == 0, output
+    assert "100000 of 100000" in output and double.count('{job="appliance-test"}') == 100_000
+    assert 2 <= double.stats()["statuses"]["204"] <= 5
+
+
 def test_verify_finds_what_a_204_hides(double: InProcessLoki) -> None:
     double.set_limits(max_streams=2)
     loki = model.Loki(url=double.push_url, timeout=Duration(2))

@@ -233,6 +233,34 @@ def test_the_time_of_receipt_can_be_the_rule(modules: Modules) -> None:
     assert "repaired" not in entry.metadata
 
 
+def test_each_range_of_senders_may_have_rules_of_its_own(modules: Modules) -> None:
+    """The first range that matches counts; what a rule does not say is as for all."""
+    rules = model.TimeSettings(
+        senders=[
+            model.SenderTime(address="10.1.2.3", timestamp="message", max_past=Duration(60)),
+            model.SenderTime(address="10.1.0.0/16", timestamp="received"),
+            model.SenderTime(address="10.9.0.0/16", max_past=Duration(60), max_future=Duration(1)),
+            model.SenderTime(address="fd00::/8", max_past=Duration(60)),
+        ]
+    )
+    minutes_ago, seconds_ahead = NOW - 600 * 10**9, NOW + 5 * 10**9
+    expected = {
+        (b"10.1.2.3", b"2026-09-21T14:03:20Z"): NOW,
+        (b"10.1.7.7", b"2026-09-21T14:03:20Z"): NOW,
+        (b"10.9.0.1", b"2026-09-21T14:03:20Z"): NOW,
+        (b"fd00::1", b"2026-09-21T14:03:20Z"): NOW,
+        (b"192.0.2.1", b"2026-09-21T14:03:20Z"): minutes_ago,
+        (b"10.9.0.1", b"2026-09-21T14:13:25Z"): NOW,
+        (b"192.0.2.1", b"2026-09-21T14:13:25Z"): seconds_ahead,
+    }
+    for (sender, stamp), wanted in expected.items():
+        extra = b'[fwd@0 r="%d.000000" s="%b" i="udp" p="1"]' % (NOW // 10**9, sender)
+        entry = by_relp(modules, forwarded(extra, stamp=stamp), time=rules)
+        assert entry.time_ns == wanted, (sender, stamp)
+        kept = "original_timestamp" in entry.metadata
+        assert kept == (wanted == NOW and sender != b"10.1.7.7"), "a rule to take the receipt repairs nothing"
+
+
 def test_the_limits_of_belief_are_configurable(modules: Modules) -> None:
     old = record(stamp=b"2026-09-21T13:00:00Z")
     assert one(modules, old, time=model.TimeSettings(max_past=Duration(60))).time_ns == NOW

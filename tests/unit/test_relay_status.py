@@ -200,6 +200,19 @@ def test_a_loss_is_a_problem_for_a_quarter_of_an_hour_and_a_count_for_ever(parts
     assert (status.problems, status.recent, status.dropped) == ([], {}, {"too_old": 5})
 
 
+def test_what_the_guard_turned_into_metadata_is_a_problem_for_a_while(parts: Parts) -> None:
+    recent = RateMeter(900)
+    recent.sample(0.0, first_troubles(parts))
+    parts.intake.stats.guard = GuardStats(active=7, overflowed=3, values_overflowed={"host": 4, "pod": 5})
+    status = look(parts, recent=recent)
+    assert status.recent == {"streams_overflowed": 3, "label_values_overflowed": 9}
+    assert [(problem.part, problem.problem.split(" lately")[0]) for problem in status.problems] == [
+        ("streams", "3 label sets gave up labels"),
+        ("streams", "9 label values became metadata"),
+    ]
+    assert status.streams.values_overflowed == {"host": 4, "pod": 5}
+
+
 def test_what_was_lost_before_the_relay_started_is_no_recent_problem(
     parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +284,12 @@ def test_metrics_are_the_counters_at_the_moment_of_the_scrape(parts: Parts) -> N
     sender.pushed_entries, sender.sent_bytes, sender.retries = 42, 900, 3
     sender.status_codes = {"204": 40, "500": 2}
     sender.dead_lettered = {"stream_rate": 6, "too_old": 1}
+    sender.dead_lettered_bytes = {"stream_rate": 600, "too_old": 50}
+    sender.mutated, sender.mutated_bytes = (
+        {"stream_limit": 8, "line_too_long": 2},
+        {"stream_limit": 80, "line_too_long": 9},
+    )
+    intake.frames_cut = 3
     sender.state = "ok"
     sender.request_seconds = {"204": Histogram()}
     for seconds in (0.001, 0.2, 100.0):
@@ -296,6 +315,12 @@ def test_metrics_are_the_counters_at_the_moment_of_the_scrape(parts: Parts) -> N
     dropped = {"host": host, "tenant": "team"}
     assert value(found, "promtail_dropped_entries_total", reason="rate_limited", **dropped) == 6
     assert value(found, "promtail_dropped_entries_total", reason="ingester_error", **dropped) == 1
+    assert value(found, "promtail_dropped_bytes_total", reason="rate_limited", **dropped) == 600
+    assert value(found, "promtail_dropped_bytes_total", reason="ingester_error", **dropped) == 50
+    assert value(found, "promtail_mutated_entries_total", reason="stream_limited", **dropped) == 8
+    assert value(found, "promtail_mutated_entries_total", reason="line_too_long", **dropped) == 5
+    assert value(found, "promtail_mutated_bytes_total", reason="stream_limited", **dropped) == 80
+    assert value(found, "promtail_mutated_bytes_total", reason="line_too_long", **dropped) == 9
     for prefix, extra in (("promtail_request_duration_seconds", {"host": host}),
                           ("forwarder_loki_request_duration_seconds", {})):  # fmt: skip
         assert value(found, f"{prefix}_count", status_code="204", **extra) == 3

@@ -228,6 +228,7 @@ def test_drop_oldest_gives_up_the_oldest_and_counts_them(tmp_path: Path) -> None
     one.append(batches)
     assert contents(one) == [each.compressed for each in batches[2:]]
     assert one.stats.dropped == {"spool_full": 2}
+    assert one.stats.dropped_bytes == {"spool_full": sum(each.raw_size for each in batches[:2])}
 
 
 def test_the_floor_of_free_space_holds(tmp_path: Path) -> None:
