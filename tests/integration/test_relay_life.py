@@ -409,6 +409,27 @@ def test_a_sender_that_reads_no_answers_is_held_back(start_relay: StartRelay) ->
         assert sent == len(data) and answers > 1000
 
 
+def test_the_log_says_nothing_about_each_message_connection_or_push(
+    loki: LokiUnderTest, start_relay: StartRelay
+) -> None:
+    """At its most talkative, while every message is odd, every connection broken and every push refused."""
+    relay = start_relay(
+        loki.push_url, {"relay": {"log_level": "debug"}, "loki": {"backoff": {"min": "50ms", "max": "50ms"}}}
+    )
+    loki.fault("status", status=500, body="no")
+    for turn in range(100):
+        send_tcp(relay.syslog_tcp, b"".join(b"<999> odd %d \x00\xff\n" % (turn * 30 + n) for n in range(30)))
+        with socket.create_connection(("127.0.0.1", relay.relp)) as garbage:
+            garbage.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            garbage.recv(100)
+    wait_until(lambda: sum(loki.stats()["statuses"].values()) > 20, 20)
+    said = relay.output.splitlines()
+    assert len(said) < 60, "\n".join(said[-20:])
+    assert all(re.match(r"ts=\S+ level=\w+ part=\w+ msg=", line) for line in said), said
+    loki.clear()
+    wait_until(lambda: loki.count() == 3000, 20)
+
+
 def test_connections_are_limited(start_relay: StartRelay) -> None:
     relay = start_relay(NOBODY, {"relay": {"connections": {"max": 3}}})
     wait_until(lambda: '"connections": 0' in relay.get("/status")[1].partition('"syslog_tcp"')[2][:120])
