@@ -326,6 +326,24 @@ journal.send(b"SYSLOG_IDENTIFIER=multi\nPRIORITY=3\nSYSLOG_FACILITY=4\nSYSLOG_PI
              + len(text).to_bytes(8, "little") + text + b"\n")
 journal.send(b"SYSLOG_IDENTIFIER=rsyslogd\nMESSAGE=rsyslog about itself\n")
 END
+# journald knows a sender's unit from its control group, which is made up here.
+as_unit() {
+    printf '1:name=systemd:/system.slice/%s\n0::/system.slice/%s\n' "$1" "$1" > "/run/cgroup.$1"
+    mkfifo "/run/go.$1"
+    sh -c 'read go < "/run/go.$1"; exec "$PYTHON" -c "$2" "$1"' sh "$1" '
+import socket, sys, time
+journal = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+journal.connect("/run/systemd/journal/socket")
+journal.send(f"SYSLOG_IDENTIFIER=appliance\nMESSAGE=said by {sys.argv[1]}\n".encode())
+time.sleep(0.5)' &
+    sender=$!
+    mount --bind "/run/cgroup.$1" /proc/$sender/cgroup
+    echo > "/run/go.$1"
+    wait $sender
+}
+as_unit appliance-relay.service
+as_unit rsyslog.service
+as_unit ssh.service
 run() { LC_ALL=C rsyslogd -n -iNONE -f "$1" & rsyslogd=$!; sleep "$2"; kill $rsyslogd; wait $rsyslogd || true; }
 run "$CONFIG" 2
 echo "while away" | systemd-cat -t later
@@ -334,7 +352,9 @@ run "$CONFIG" 2
 """
 
 
-def test_the_journal_arrives_once_across_a_restart_and_rsyslog_does_not_feed_itself(tmp_path: Path) -> None:
+def test_the_journal_arrives_once_across_a_restart_and_neither_rsyslog_nor_the_relay_feed_themselves(
+    tmp_path: Path,
+) -> None:
     assert shutil.which("unshare"), "util-linux is needed"
     with RelpSink() as sink:
         rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("journal", queue=tmp_path / "queue"), sink.port)
@@ -353,6 +373,7 @@ def test_the_journal_arrives_once_across_a_restart_and_rsyslog_does_not_feed_its
     assert [(record.app, record.text) for record in records] == [
         ("one", b"first line"),
         ("multi", "two\nlines\tof café".encode()),
+        ("appliance", b"said by ssh.service"),
         ("later", b"while away"),
     ]
     assert {(record.input, record.has_zone, record.words) for record in records} == {("journal", True, ())}
