@@ -328,17 +328,17 @@ journal.send(b"SYSLOG_IDENTIFIER=rsyslogd\nMESSAGE=rsyslog about itself\n")
 END
 # journald knows a sender's unit from its control group, which is made up here.
 as_unit() {
-    printf '1:name=systemd:/system.slice/%s\n0::/system.slice/%s\n' "$1" "$1" > "/run/cgroup.$1"
-    mkfifo "/run/go.$1"
-    sh -c 'read go < "/run/go.$1"; exec "$PYTHON" -c "$2" "$1"' sh "$1" '
+    printf '1:name=systemd:/system.slice/%s\n0::/system.slice/%s\n' "$1" "$1" > "/run/systemd/cgroup.$1"
+    mkfifo "/run/systemd/go.$1"
+    sh -c 'read go < "/run/systemd/go.$1"; exec "$PYTHON" -c "$2" "$1"' sh "$1" '
 import socket, sys, time
 journal = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 journal.connect("/run/systemd/journal/socket")
 journal.send(f"SYSLOG_IDENTIFIER=appliance\nMESSAGE=said by {sys.argv[1]}\n".encode())
 time.sleep(0.5)' &
     sender=$!
-    mount --bind "/run/cgroup.$1" /proc/$sender/cgroup
-    echo > "/run/go.$1"
+    mount --bind "/run/systemd/cgroup.$1" /proc/$sender/cgroup
+    echo > "/run/systemd/go.$1"
     wait $sender
 }
 as_unit appliance-relay.service
