@@ -26,8 +26,9 @@ Usage: ./build.sh [COMMAND]
 
   build [OPTIONS]        Build everything into dist/ (the default). Options go to the image
                          pipeline: ./build.sh build --help
-  test [--fast] [ARGS]   Build, and run all tests but a second build (-m twice); with --fast those that
-                         need no virtual machine. ARGS go to pytest: ./build.sh test --fast -k spool
+  test [--fast] [ARGS]   Build, and run all tests but a second build (-m twice), two at a time; with --fast
+                         those that need no virtual machine. ARGS go to pytest: ./build.sh test --fast -k spool
+                         (-n 0: one at a time, for -s and --pdb)
   run [OPTIONS]          Boot the built image in QEMU, its serial console in this terminal.
                          The disk's changes are kept in build/run: ./build.sh run --help
   setup                  Only what the others begin with: Debian packages, .venv, compiled code.
@@ -177,7 +178,9 @@ command_test() {
         need_packages "virtual machines" "${PACKAGES_VM[@]}"
         command_build
     fi
-    exec "$PYTHON" -m pytest "${selection[@]}" "$@"
+    # Two at a time: most tests wait most of the time, and a virtual machine without hardware virtualisation seldom
+    # uses more than one processor. What shares a machine is one group (tests/vm), and the groups come first.
+    exec "$PYTHON" -m pytest -n 2 --dist loadgroup "${selection[@]}" "$@"
 }
 
 command_run() {

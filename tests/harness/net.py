@@ -1,18 +1,41 @@
 """Free ports and waiting."""
 
+import itertools
+import os
+import random
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
 
+# Below what the kernel gives to those who ask for any port: nobody else comes between the look and the use.
+_PORTS = range(10_000, 32_000)
+
+
+def _candidates() -> Iterator[int]:
+    """Ports in turn, from somewhere on; each of the processes that test at the same time has its own share."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    shares = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    share = _PORTS[worker::shares]
+    begin = random.randrange(len(share))
+    return itertools.cycle([*share[begin:], *share[:begin]])
+
+
+_candidate = _candidates()
+
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A port of loopback that was free a moment ago, bound as 0 and let go."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that was free on loopback a moment ago, and that no other test is given meanwhile."""
+    while True:
+        port = next(_candidate)
+        with socket.socket(socket.AF_INET, kind) as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def wait_until(

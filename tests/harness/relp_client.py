@@ -10,6 +10,7 @@ import ssl
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterable
+from contextlib import suppress
 
 _RESPONSE = re.compile(rb"(\d+) (\w+) (\d+)(?: |(?=\n))")
 _AT_ONCE = 200  # messages sent before it looks for answers
@@ -156,7 +157,8 @@ class RelpClient:
         """From another thread: break off without a word, and never come back."""
         self._patience = 0
         if self._socket is not None:
-            self._socket.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # the other side was quicker
+                self._socket.shutdown(socket.SHUT_RDWR)
 
     def disconnect(self) -> None:
         """Break off without a word."""

@@ -130,7 +130,9 @@ def test_a_step_that_fails_shows_its_last_lines_and_where_the_log_is(checkout: C
 def test_what_follows_test_goes_to_pytest(checkout: Checkout) -> None:
     checkout.run("setup")
     checkout.run("test", "--fast", "-k", "spool and not slow")
-    assert checkout.called("python") == ["python -m pytest -m not vm and not xen -k spool and not slow"]
+    assert checkout.called("python") == [
+        "python -m pytest -n 2 --dist loadgroup -m not vm and not xen -k spool and not slow"
+    ]
 
 
 def test_the_result_of_the_tests_is_the_result_of_the_script(checkout: Checkout) -> None:

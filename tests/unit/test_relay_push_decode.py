@@ -171,7 +171,7 @@ def test_fields_in_any_order_and_unknown_ones_are_understood() -> None:
         (b"{}", "", "", 400, "mime: no media type"),
         (b"{}", JSON, "zstd", 400, 'Content-Encoding "zstd" not supported'),
         (b"{}", JSON, "gzip", 400, "gzip: invalid header"),
-        (gzip.compress(b"{}")[:-5], JSON, "gzip", 400, "unexpected EOF"),
+        (gzip.compress(b"{}", mtime=0)[:-5], JSON, "gzip", 400, "unexpected EOF"),
         (b"", JSON, "gzip", 400, "EOF"),
         (b"\x01\x02\x03\x04\x05", JSON, "deflate", 400, "flate: corrupt input"),
         (b"[1]", JSON, "", 400, "loghttp.PushRequest.Streams: "),

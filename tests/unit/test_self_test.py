@@ -19,6 +19,7 @@ from appliance.host.runner import Answer, Notes
 from appliance.host.status.facts import Facts
 from appliance.host.tls.own import ensure_own
 from appliance.host.tls.store import TlsStore
+from tests.harness.net import free_port
 
 
 @contextmanager
@@ -78,13 +79,6 @@ def test_a_gateway_that_does_not_answer_is_named() -> None:
     assert finding.ok is False and "192.0.2.1 does not answer on enX0" in finding.detail
     runner.answers["ip neighbour"] = Answer(0, "192.0.2.1 dev enX0 REACHABLE")
     assert next(self_test.check_route(config(""), Facts(now=0), runner)).ok is True
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def test_a_listener_that_is_on_but_not_there_fails(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import pyte
 
-from tests.vm.machine import GuestError, Machine
+from tests.vm.machine import PATIENCE, GuestError, Machine
 
 _NAMED = {
     " ": "spc", "\n": "ret", "-": "minus", "=": "equal", ".": "dot", ",": "comma", "/": "slash", ";": "semicolon",
@@ -33,7 +33,7 @@ class Console(Protocol):
     def type(self, text: str) -> None: ...
 
 
-def wait_for(console: Console, words: str | Callable[[str], bool], timeout: float = 60) -> str:
+def wait_for(console: Console, words: str | Callable[[str], bool], timeout: float = PATIENCE) -> str:
     """Return what the console shows as soon as it has the words. Raises GuestError with the screen."""
     deadline = time.monotonic() + timeout
     found = (lambda text: words in text) if isinstance(words, str) else words
@@ -49,7 +49,7 @@ def enter(console: Console, text: str, seen: Callable[[str], bool]) -> None:
     for _ in range(4):
         console.type(text)
         try:
-            wait_for(console, seen, 12)
+            wait_for(console, seen, 20)
             return
         except GuestError:
             console.press("clear")
@@ -60,11 +60,19 @@ def enter(console: Console, text: str, seen: Callable[[str], bool]) -> None:
 def go_down_to(console: Console, hint: str, key: str = "down") -> None:
     """Press a key that leads from field to field until the line of hints is that of the one that is meant."""
     for _ in range(20):
-        if any(line.strip().startswith(hint) for line in console.text().splitlines()[-5:]):
+        hints = _hints(console)
+        if any(line.strip().startswith(hint) for line in hints):
             return
         console.press(key)
-        time.sleep(1)
+        # Not the next before this one shows: a slow guest would be led too far. Two fields may have the same hints.
+        deadline = time.monotonic() + 5
+        while _hints(console) == hints and time.monotonic() < deadline:
+            time.sleep(0.3)
     raise GuestError(f"the keys do not lead to {hint!r}:\n{console.text()}")
+
+
+def _hints(console: Console) -> list[str]:
+    return console.text().splitlines()[-5:]
 
 
 class Screen:

@@ -12,7 +12,7 @@ from image import leftovers
 from tests.harness.net import wait_until
 
 ROOT = Path(__file__).parents[2]
-pytestmark = [pytest.mark.vm, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.vm, pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("files")]
 
 
 def start(work: Path) -> "subprocess.Popen[bytes]":

@@ -1,7 +1,7 @@
 """Changing the configuration of the running machine: what cuts it off reverts, what is cut short leaves no half.
 
-One machine, started once (a minute without hardware virtualisation); each test leaves it as it was. Two more
-starts show what a power cut leaves.
+One machine, started once (a minute without hardware virtualisation); each test begins with its state as it was
+then, put back in a second. Two more starts show what a power cut leaves.
 """
 
 import json
@@ -16,12 +16,13 @@ import yaml
 
 from tests.loki_double import InProcessLoki
 from tests.vm.built import hardware
-from tests.vm.machine import LOKI_SEEN_BY_GUEST, Machine, overlay, seed_disk
+from tests.vm.conftest import StartMachine
+from tests.vm.machine import LOKI_SEEN_BY_GUEST, PATIENCE, Machine
 
-pytestmark = [pytest.mark.vm, pytest.mark.slow, pytest.mark.timeout(2400)]
+pytestmark = [
+    pytest.mark.vm, pytest.mark.slow, pytest.mark.timeout(2400), pytest.mark.xdist_group("a machine configured"),
+]  # fmt: skip
 
-# Where other work shares the processors a start takes longer; that is no fault of the image.
-PATIENCE = 300.0
 RUNNING = "systemctl is-active --quiet rsyslog && systemctl is-active --quiet appliance-relay"
 CONFIG: dict[str, Any] = {
     "loki": {"url": f"{LOKI_SEEN_BY_GUEST}/loki/api/v1/push"},
@@ -30,43 +31,30 @@ CONFIG: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def loki() -> Iterator[InProcessLoki]:
-    double = InProcessLoki()
-    yield double
-    double.close()
+def configured(start_machine: StartMachine) -> Machine:
+    """A machine at rest that its seed configured, its state kept."""
+    machine = start_machine("apply", {"appliance": CONFIG})
+    machine.wait_for(RUNNING)
+    machine.wait_for("! systemctl is-system-running | grep -q start")
+    machine.run("systemctl stop appliance-console@tty1")  # its looks take processor time; test_wizard.py has it
+    machine.save("configured")
+    return machine
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, disk: Path) -> Path:
-    place = tmp_path_factory.mktemp("apply")
-    overlay(place / "disk.qcow2", disk)
-    return place
+@pytest.fixture
+def machine(configured: Machine, loki: InProcessLoki) -> Machine:
+    """That machine as it was then, whatever the test before left."""
+    loki.clear()
+    configured.load("configured")
+    configured.wait_for_shell()
+    return configured
 
 
-def start(place: Path, loki: InProcessLoki) -> Machine:
-    seed = seed_disk(place / "seed.img", {"appliance": CONFIG})
-    port = int(loki.base_url.rsplit(":", 1)[1])
-    return Machine(place, place / "disk.qcow2", seed=seed, loki_port=port, tcp=[514])
-
-
-@pytest.fixture(scope="module")
-def machine(place: Path, loki: InProcessLoki) -> Iterator[Machine]:
-    machine = start(place, loki)
-    try:
-        machine.wait_for_shell(PATIENCE)
-        machine.wait_for(RUNNING, PATIENCE)
-        machine.wait_for("! systemctl is-system-running | grep -q start", PATIENCE)
-        machine.run("systemctl stop appliance-console@tty1")  # its looks take processor time; test_wizard.py has it
-        yield machine
-    finally:
-        machine.close()
-
-
-def put(machine: Machine, changes: dict[str, Any], options: str, timeout: float = 180) -> str:
+def put(machine: Machine, changes: dict[str, Any], options: str) -> str:
     """Apply the configuration with changes; return what was said."""
     text = yaml.safe_dump({**CONFIG, **changes})
     machine.run(f"cat > /run/new.yaml <<'END'\n{text}END")
-    return machine.run(f"appliance config apply {options} /run/new.yaml; echo code=$?", timeout).text
+    return machine.run(f"appliance config apply {options} /run/new.yaml; echo code=$?").text
 
 
 def status(machine: Machine) -> dict[str, Any]:
@@ -74,9 +62,9 @@ def status(machine: Machine) -> dict[str, Any]:
     return {**json.loads(answer[0]), "code": int(answer[-1].removeprefix("code="))}
 
 
-def until(machine: Machine, part: str, timeout: float = 90) -> dict[str, Any]:
+def until(machine: Machine, part: str) -> dict[str, Any]:
     """Return the status as soon as the part comes first."""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + PATIENCE
     while (found := status(machine))["parts"][0]["name"] != part or found["parts"][0]["state"] == "green":
         assert time.monotonic() < deadline, found["parts"]
         time.sleep(1)
@@ -93,21 +81,28 @@ def test_the_first_boot_put_the_seed_in_force(machine: Machine) -> None:
 
 
 def test_status_answers_quickly_and_to_an_ordinary_user(machine: Machine) -> None:
-    machine.run("appliance status", check=False)
-    took = {user: seconds_of(machine, user) for user in ("root", "nobody")}
-    machine.run("systemctl stop appliance-relay", 120)
-    took["root, relay dead"] = seconds_of(machine, "root")
-    machine.run("systemctl start appliance-relay", 120)
-    print(f"\nstatus took {took} s here")
-    assert max(took.values()) < (0.5 if hardware() else 8.0)
     said = machine.run("runuser -u nobody -- appliance status; true").text
     assert "rsyslog" in said and "relay" in said and "root can see" in said
+    bound = 0.5 if hardware() else 8.0
+    took = {user: seconds_of(machine, user, bound) for user in ("root", "nobody")}
+    machine.run("systemctl stop appliance-relay")
+    took["root, relay dead"] = seconds_of(machine, "root", bound)
+    print(f"\nstatus took {took} s here")
+    assert max(took.values()) < bound
 
 
-def seconds_of(machine: Machine, user: str) -> float:
-    """Seconds that `appliance status` takes there for a user, the best of three."""
+def seconds_of(machine: Machine, user: str, bound: float) -> float:
+    """Seconds that `appliance status` takes there for a user, without other load on this computer: the first below
+    the bound, or the best of three."""
     once = f"TIMEFORMAT=%R; time runuser -u {user} -- /usr/bin/appliance status > /dev/null"
-    return min(float(machine.text(f"bash -c '{once}' 2>&1; true").split()[-1]) for _ in range(3))
+    best = float("inf")
+    for _ in range(3):
+        others_before = machine.others()
+        seconds = float(machine.text(f"bash -c '{once}' 2>&1; true").split()[-1])
+        best = min(best, machine.undisturbed(seconds, others_before))
+        if best < bound:
+            break
+    return best
 
 
 def test_what_is_applied_is_checked_switched_and_well(machine: Machine) -> None:
@@ -115,7 +110,7 @@ def test_what_is_applied_is_checked_switched_and_well(machine: Machine) -> None:
     assert "code=0" in said, said
     assert machine.text("hostname") == "renamed"
     assert machine.text("date +%Z") in ("CET", "CEST")
-    said = machine.run("appliance config rollback --yes; echo code=$?", 180).text
+    said = machine.run("appliance config rollback --yes; echo code=$?").text
     assert "code=0" in said, said
     assert machine.text("hostname") == "forwarder"
 
@@ -123,10 +118,9 @@ def test_what_is_applied_is_checked_switched_and_well(machine: Machine) -> None:
 def test_a_change_that_does_not_work_is_taken_back_with_its_reason(machine: Machine) -> None:
     script = "use IO::Socket::INET; $s = IO::Socket::INET->new(LocalPort => 6000, Listen => 1); sleep"
     machine.run(f"systemd-run --unit=thief --quiet perl -e '{script}'")
-    machine.wait_for("ss -ltn | grep -q :6000", 20)
+    machine.wait_for("ss -ltn | grep -q :6000")
     said = put(machine, {"relay": {"listen": {"push": "0.0.0.0:6000"}}}, "--yes")
     assert "code=1" in said and "taken back" in said, said
-    machine.run("systemctl stop thief")
     assert "6000" not in machine.text("cat /etc/appliance/appliance.yaml")
     assert machine.run("systemctl is-active appliance-relay && systemctl is-active rsyslog", check=False).status == 0
 
@@ -134,14 +128,25 @@ def test_a_change_that_does_not_work_is_taken_back_with_its_reason(machine: Mach
 def test_a_wrong_network_reverts_by_itself(machine: Machine) -> None:
     before = machine.text("ip -4 -oneline address show scope global")
     assert "10.0.2." in before
+    machine.run("ip -4 -oneline monitor address > /run/addresses &")
     wrong = {"ipv4": {"method": "static", "address": "10.99.0.5/24", "gateway": "10.99.0.1"}}
-    said = put(machine, {"system": {"network": wrong}}, "--yes --confirm-within 45")
+    said = put(machine, {"system": {"network": wrong}}, "--yes --confirm-within 20")
     assert "reverts in" in said, said
-    machine.wait_for("ip address | grep -q 10.99.0.5", 40)
-    assert "10.0.2." not in machine.text("ip -4 -oneline address show scope global")
-    machine.wait_for("ip -4 address | grep -q 10.0.2. && ! ip address | grep -q 10.99", 120)
+    machine.wait_for(
+        "grep -q 10.99.0.5 /run/addresses && ip -4 address | grep -q 10.0.2. && ! ip address | grep -q 10.99", 180
+    )
+    assert ["10.99.0.5/24"] in addresses_seen("10.0.2.15/24", machine.text("cat /run/addresses"))
     assert "10.99" not in machine.text("cat /etc/appliance/appliance.yaml")
-    machine.wait_for_port(514, 60)
+    machine.wait_for_port(514)
+
+
+def addresses_seen(first: str, monitored: str) -> Iterator[list[str]]:
+    """The addresses that were there after each line of `ip -oneline monitor address`."""
+    there = {first}
+    for line in monitored.splitlines():
+        address = line.split(" inet ")[1].split()[0]
+        there = there - {address} if line.startswith("Deleted") else there | {address}
+        yield sorted(there)
 
 
 def test_a_confirmed_network_stays(machine: Machine) -> None:
@@ -155,7 +160,9 @@ def test_a_confirmed_network_stays(machine: Machine) -> None:
     assert "code=0" in put(machine, {}, "--yes")
 
 
-def test_power_cut_during_an_apply_leaves_one_of_both(place: Path, machine: Machine, loki: InProcessLoki) -> None:
+def test_power_cut_during_an_apply_leaves_one_of_both(
+    machine: Machine, start_machine: StartMachine, tmp_path: Path
+) -> None:
     """The disk is copied at two instants of one apply, as a power cut would leave it, and a machine starts from each.
 
     That every other instant is as harmless is tested by tests/unit/test_apply_crash.py.
@@ -170,34 +177,28 @@ def test_power_cut_during_an_apply_leaves_one_of_both(place: Path, machine: Mach
         "switched": f"while grep -qx {before} {store}/current && ! grep -q code= /run/said; do :; done; cat /run/said",
     }
     for name, instant in instants.items():
-        said = machine.run(instant, 180).text
+        said = machine.run(instant).text
         assert "code=" not in said, said
         machine.monitor("stop")
-        (place / name).mkdir()
-        shutil.copyfile(place / "disk.qcow2", place / name / "disk.qcow2")
+        shutil.copyfile(machine.disk, tmp_path / name)
         machine.monitor("cont")
-    machine.wait_for("grep -q code= /run/said", 180)
+    machine.wait_for("grep -q code= /run/said")
     assert "code=0" in machine.text("cat /run/said")
-    assert "code=0" in put(machine, {}, "--yes")
     machine.monitor("stop")  # two machines at a time would only be slower
     seen = {}
     for name in instants:
-        again = start(place / name, loki)
-        try:
-            again.wait_for_shell(PATIENCE)
-            again.wait_for(RUNNING, PATIENCE)
-            changed = "changed" in again.text("cat /etc/appliance/appliance.yaml")
-            seen[name] = "new" if changed else "old"
-            assert again.text("cat /etc/hostname") == ("changed" if changed else "forwarder")
-            assert again.text("hostname") == again.text("cat /etc/hostname")
-            assert again.text("readlink /etc/localtime").endswith("Europe/Paris" if changed else "UTC")
-            assert again.run(f"ls {store}/switching", check=False).status != 0
-            assert again.text("systemctl --failed --no-legend") == ""
-            assert again.text("appliance config diff | head -1") == ""
-        finally:
-            again.close()
+        again = start_machine(name, {"appliance": CONFIG}, from_disk=tmp_path / name)
+        again.wait_for(RUNNING)
+        changed = "changed" in again.text("cat /etc/appliance/appliance.yaml")
+        seen[name] = "new" if changed else "old"
+        assert again.text("cat /etc/hostname") == ("changed" if changed else "forwarder")
+        assert again.text("hostname") == again.text("cat /etc/hostname")
+        assert again.text("readlink /etc/localtime").endswith("Europe/Paris" if changed else "UTC")
+        assert again.run(f"ls {store}/switching", check=False).status != 0
+        assert again.text("systemctl --failed --no-legend") == ""
+        assert again.text("appliance config diff | head -1") == ""
+        again.close()
     print(f"\npower cut: {seen}")
-    machine.monitor("cont")
     assert seen == {"switching": "old", "switched": "new"}
 
 
@@ -208,7 +209,6 @@ def test_status_names_a_dead_relay_first(machine: Machine) -> None:
     machine.run("systemctl stop appliance-relay")
     found = until(machine, "relay")
     assert found["code"] == 2 and "not running" in found["headline"]
-    machine.run("systemctl start appliance-relay", 120)
 
 
 def test_status_names_a_refused_token_first(machine: Machine, loki: InProcessLoki) -> None:
@@ -216,7 +216,6 @@ def test_status_names_a_refused_token_first(machine: Machine, loki: InProcessLok
     machine.run("logger trouble")
     found = until(machine, "loki")
     assert found["code"] == 2 and "401" in found["headline"]
-    loki.clear()
 
 
 def test_status_names_a_full_disk_first(machine: Machine) -> None:
@@ -225,28 +224,25 @@ def test_status_names_a_full_disk_first(machine: Machine) -> None:
     )
     found = until(machine, "disk")
     assert found["code"] == 2 and "/var/lib/appliance is" in found["headline"]
-    machine.run("rm /var/lib/appliance/hog")
 
 
 def test_status_names_an_expired_certificate_first(machine: Machine) -> None:
-    machine.run("date -s '+500 days'; systemctl restart appliance-relay", 120)
+    machine.run("date -s '+500 days'; systemctl restart appliance-relay")
     found = until(machine, "certificates")
     assert "expired" in found["headline"] and "tls renew" in found["headline"]
-    said = machine.run("appliance tls renew", 120).text
+    said = machine.run("appliance tls renew").text
     assert "renewed" in said
     assert "expired" not in json.dumps(status(machine)["parts"])
-    machine.run("date -s '-500 days'; appliance tls renew --force; systemctl restart appliance-relay rsyslog", 180)
 
 
 def test_status_names_a_wrong_clock_first(machine: Machine) -> None:
     machine.run("date -s 2001-01-01")
     found = until(machine, "time")
     assert found["code"] == 2 and "clock is wrong" in found["headline"]
-    machine.run("hwclock --hctosys || date -s '2026-11-23 15:00'", check=False)
 
 
 def test_a_support_bundle_comes_out_of_the_machine_without_secrets(machine: Machine) -> None:
-    machine.run("appliance support-bundle --out /run", 180)
+    machine.run("appliance support-bundle --out /run")
     names = machine.text("tar tzf /run/support-*.tar.gz")
     assert "status.json" in names and "journal-relay.txt" in names
     assert "PRIVATE KEY" not in machine.text("tar xzOf /run/support-*.tar.gz | strings | grep -c 'PRIVATE KEY' || true")

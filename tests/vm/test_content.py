@@ -11,7 +11,7 @@ import pytest
 
 from image.inside import partition
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(600), pytest.mark.xdist_group("files")]
 
 # Reviewed: each is needed by someone who may not be root, or comes with a package that is needed.
 SETUID = {

@@ -16,7 +16,7 @@ from image.xva_verify import verify
 DIST = Path(__file__).parents[2] / "dist"
 STEM = f"forwarder-{appliance.__version__}"
 XVA, QCOW2 = DIST / f"{STEM}.xva", DIST / f"{STEM}.qcow2"
-pytestmark = [pytest.mark.vm, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.vm, pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("files")]
 
 
 def test_sums_hold_for_every_file_that_is_handed_out() -> None:

@@ -14,17 +14,16 @@ import pytest
 from tests.harness.net import wait_until
 from tests.harness.senders import lines, rfc5424, send_tcp
 from tests.loki_double import InProcessLoki
+from tests.vm.conftest import StartMachine
 from tests.vm.consoles import Console, Screen, SerialLine, enter, go_down_to, wait_for
-from tests.vm.machine import LOKI_SEEN_BY_GUEST, Machine, overlay, seed_disk
+from tests.vm.machine import LOKI_SEEN_BY_GUEST, PATIENCE, Machine
 
-pytestmark = [pytest.mark.vm, pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.vm, pytest.mark.slow, pytest.mark.timeout(1500), pytest.mark.xdist_group("consoles")]
 
 PICTURES = Path(__file__).parents[2] / "build" / "pictures"
 URL = f"{LOKI_SEEN_BY_GUEST}/loki/api/v1/push"
 PLACE = re.compile(r"(\d+) of 10  ")
 PASSWORD = "correct-Horse-7"
-# A start takes a minute without hardware virtualisation; where other work shares the processors, longer.
-PATIENCE = 300.0
 
 
 def hidden(fields: int) -> Callable[[str], bool]:
@@ -33,27 +32,11 @@ def hidden(fields: int) -> Callable[[str], bool]:
 
 
 @pytest.fixture(scope="module")
-def loki() -> Iterator[InProcessLoki]:
-    double = InProcessLoki()
-    yield double
-    double.close()
-
-
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory, disk: Path, loki: InProcessLoki) -> Iterator[Machine]:
+def machine(start_machine: StartMachine) -> Machine:
     """A machine that nobody has set up; only the root shell for the test comes from a seed."""
-    place = tmp_path_factory.mktemp("wizard")
     for old in PICTURES.glob("*.png"):
         old.unlink()
-    machine = Machine(
-        place, overlay(place / "disk.qcow2", disk), seed=seed_disk(place / "seed.img", {}),
-        loki_port=int(loki.base_url.rsplit(":", 1)[1]), tcp=[514],
-    )  # fmt: skip
-    try:
-        machine.wait_for_shell(PATIENCE)
-        yield machine
-    finally:
-        machine.close()
+    return start_machine("wizard", {})
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +48,7 @@ class TestAtTheScreen:
     """By the keyboard of the virtual machine."""
 
     def test_what_is_coming_is_said_on_an_otherwise_empty_screen(self, screen: Screen) -> None:
-        text = wait_for(screen, "The console comes in a few seconds", PATIENCE)
+        text = wait_for(screen, "The console comes in a few seconds")
         screen.picture("starting")
         assert next(line for line in text.splitlines() if line).strip() == "Log forwarder", text
         assert "cloud-init" not in text and "[" not in text, text
@@ -73,10 +56,10 @@ class TestAtTheScreen:
     def test_the_set_up_comes_by_itself_and_the_serial_line_invites_to_it(
         self, machine: Machine, screen: Screen
     ) -> None:
-        wait_for(screen, "XKB layout, such as", PATIENCE)
+        wait_for(screen, "XKB layout, such as")
         print(f"\npower-on to the first page: {time.monotonic() - machine.started:.0f} s")
         screen.picture("welcome")
-        wait_until(lambda: "Press Enter for the set-up" in machine.console(), 60, every=0.5, what=machine.console)
+        wait_until(lambda: "Press Enter for the set-up" in machine.console(), PATIENCE, every=0.5, what=machine.console)
         machine.save("fresh")
 
     def test_a_wrong_address_is_refused_beside_its_field(self, screen: Screen) -> None:
@@ -126,7 +109,7 @@ class TestAtTheScreen:
         enter(screen, PASSWORD, hidden(2))
         screen.picture("administrator")
         screen.press("next")
-        text = wait_for(screen, "Steps ", 180)
+        text = wait_for(screen, "Steps ")
         screen.picture("review")
         assert PASSWORD not in text
 
@@ -134,9 +117,9 @@ class TestAtTheScreen:
         self, machine: Machine, screen: Screen, loki: InProcessLoki
     ) -> None:
         screen.press("next")
-        wait_for(screen, "ok   Switching files", 120)
+        wait_for(screen, "ok   Switching files")
         screen.picture("apply")
-        text = wait_for(screen, lambda text: " Done." in text or "did not work" in text, 240)
+        text = wait_for(screen, lambda text: " Done." in text or "did not work" in text)
         screen.picture("applied")
         assert "Done." in text, text
         screen.press("next")
@@ -149,9 +132,9 @@ class TestAtTheScreen:
 
     def test_the_dashboard_takes_over_and_leads_to_the_rest(self, machine: Machine, screen: Screen) -> None:
         screen.press("next")
-        wait_for(screen, "Sources:", 90)
+        wait_for(screen, "Sources:")
         send_tcp(machine.tcp[514], lines(rfc5424(f"line {number}", host="router") for number in range(200)))
-        text = wait_for(screen, lambda text: " router" in text, 90)
+        text = wait_for(screen, lambda text: " router" in text)
         screen.picture("dashboard")
         for part in ("loki", "rsyslog", "relay", "queue", "disk", "time", "certificates", "updates"):
             assert f" {part} " in text, text
@@ -169,14 +152,14 @@ class TestBySerialLine:
     @pytest.fixture(scope="class")
     def line(self, machine: Machine, loki: InProcessLoki) -> Iterator[SerialLine]:
         machine.load("fresh")
-        machine.wait_for_shell(60)
+        machine.wait_for_shell()
         line = SerialLine(machine)
         yield line
         line.close()
 
     def test_enter_leads_to_the_set_up(self, line: SerialLine) -> None:
         line.press("enter")
-        wait_for(line, "XKB layout, such as", PATIENCE)
+        wait_for(line, "XKB layout, such as")
         self.leaf_to(line, 4)
         wait_for(line, "such as https://loki")
         enter(line, URL, lambda text: f" {URL}\n" in text)
@@ -193,16 +176,16 @@ class TestBySerialLine:
         go_down_to(line, "the same once more", "tab")
         enter(line, PASSWORD, hidden(2))
         line.press("next")
-        wait_for(line, "Steps ", 120)
+        wait_for(line, "Steps ")
         line.press("next")
-        text = wait_for(line, lambda text: " Done." in text or "did not work" in text, 240)
+        text = wait_for(line, lambda text: " Done." in text or "did not work" in text)
         assert "Done." in text, text
         send_tcp(machine.tcp[514], lines([rfc5424("the first line", host="device")]))
-        wait_until(lambda: loki.count('{host="device"}') == 1, 60, every=0.5, what=loki.streams)
+        wait_until(lambda: loki.count('{host="device"}') == 1, PATIENCE, every=0.5, what=loki.streams)
         line.press("next")
         wait_for(line, "TCP port 514")
         line.press("next")
-        wait_for(line, "Sources:", 90)
+        wait_for(line, "Sources:")
 
     def leaf_to(self, line: Console, number: int) -> None:
         """Go on to the page of that number, page by page, each once it is there."""

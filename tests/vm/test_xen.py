@@ -20,7 +20,9 @@ from tests.vm.xen_dom0 import dom0
 from tests.vm.xen_rig import HOST_SEEN_BY_GUEST, Running, running
 
 ROOT = Path(__file__).parents[2]
-pytestmark = [pytest.mark.xen, pytest.mark.vm, pytest.mark.slow, pytest.mark.timeout(1300)]
+pytestmark = [
+    pytest.mark.xen, pytest.mark.vm, pytest.mark.slow, pytest.mark.timeout(1300), pytest.mark.xdist_group("xen"),
+]  # fmt: skip
 
 # Nested virtualisation in an emulated processor: now and then an interrupt strikes the guest's kernel on its
 # entry stack again and again until that is full. The machine is started anew then, and only then.
