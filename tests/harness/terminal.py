@@ -22,17 +22,28 @@ VGA = {
 
 
 class Terminal:
-    """A program under a pseudo terminal of a given size and kind."""
+    """A program under a pseudo terminal of a given size and kind.
+
+    `errors`: what bytes that are no UTF-8 do, as for `bytes.decode`.
+    """
 
     def __init__(
-        self, command: list[str], *, columns: int = 80, rows: int = 24, term: str = "linux", env: dict[str, str]
+        self,
+        command: list[str],
+        *,
+        columns: int = 80,
+        rows: int = 24,
+        term: str = "linux",
+        env: dict[str, str],
+        errors: str = "strict",
     ):
         self.screen = pyte.Screen(columns, rows)
         self.stream = pyte.Stream(self.screen)
         self.raw = ""
         self.process = pexpect.spawn(
-            command[0], command[1:], env={**env, "TERM": term}, dimensions=(rows, columns), encoding="utf-8", timeout=5
-        )
+            command[0], command[1:], env={**env, "TERM": term}, dimensions=(rows, columns), encoding="utf-8",
+            codec_errors=errors, timeout=5,
+        )  # fmt: skip
         self.process.delaybeforesend = None
 
     @property

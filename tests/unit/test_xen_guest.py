@@ -187,7 +187,7 @@ def test_addresses_come_from_the_kernel_those_of_the_pv_cards_only() -> None:
     program = (
         "import subprocess\n"
         "from appliance.host.xen import guest\n"
-        "for line in ('link set lo up', 'address add 192.0.2.9/24 dev lo', 'addr add 2001:db8::9/64 dev lo'):\n"
+        "for line in ('link set lo up', 'address add 192.0.2.9/24 dev lo', 'addr add 2001:db8::9/64 dev lo nodad'):\n"
         "    subprocess.run(['ip', *line.split()], check=True)\n"
         "print([tuple(each) for each in guest.read_addresses({1: 3})], guest.read_addresses({2: 0}))\n"
     )
