@@ -200,6 +200,19 @@ class TestBios:
         wait_until(lambda: rig.loki.tally(count, selector).lost == 0, PATIENCE, every=1,
                    what=lambda: (rig.loki.tally(count, selector), said))  # fmt: skip
 
+    def test_rsyslog_restarted_beside_a_relay_that_is_well_waits_for_nobody(self, rig: Rig) -> None:
+        machine = rig.machine
+        for queue in ("relay", "journal"):
+            last = f"tail -n 1 /run/appliance/rsyslog-heartbeat.{queue}"
+            machine.wait_for(f"set -- $({last}); test $1 -ge $(($(date +%s) - 5)) -a $2 -eq 2514", 60)
+        times = machine.text("date +%s; systemctl stop rsyslog; date +%s; systemctl start rsyslog")
+        before, after = map(int, times.split())
+        assert after - before < 15, "the heartbeats have not been through"
+        said = machine.text(f"journalctl --unit rsyslog --output cat --since @{before}")
+        assert "took what rsyslog had under way" not in said, said
+        send_udp(machine.udp[514], [rfc5424("after the restart", application="after-restart")])
+        rig.wait_for_line('{application="after-restart"}')
+
     def test_a_relay_that_is_killed_comes_back_and_a_single_message_does_not_wait(self, rig: Rig) -> None:
         machine = rig.machine
         for number in (1, 2):
