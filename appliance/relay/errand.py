@@ -23,6 +23,7 @@ from appliance.relay.tenant import Tenant
 
 log = logging.getLogger(__name__)
 
+_SECOND = 1_000_000_000
 HOLD = 30.0
 """Seconds between tries while the configuration is wrong; the first ones come sooner."""
 
@@ -125,7 +126,10 @@ class Errand:
         received = piece.carriage.segment.created_ms * 1_000_000
         if received < now_ns - round(limits.oldest * 0.8e9):
             received = now_ns
-        return min(max(received, newest_ns - self._tenant.limits.behind_ns // 2), max(now_ns, newest_ns))
+        behind_ns = self._tenant.limits.behind_ns
+        # Well within the window, but not in the future, where the window does not ask for it.
+        earliest = min(newest_ns - behind_ns // 2, max(now_ns, newest_ns - behind_ns + _SECOND))
+        return min(max(received, earliest), max(now_ns, newest_ns))
 
     def _bury(self, dead: list[tuple[Carriage, str, Entry, str]], answer: Answer) -> None:
         """Keep entries as dead letters. Until they are written their segments stay, though nothing of it is sent."""

@@ -17,6 +17,7 @@ from typing import Any
 from appliance.config.model import LokiLimits
 from appliance.relay.hot import BatchStreams, Room, StreamState, charge_whole
 from appliance.relay.logproto import StreamPart
+from appliance.relay.verdicts import Reason, Verdict
 
 MARGIN = 0.9
 """Share of each limit that is used."""
@@ -27,6 +28,7 @@ _GENERATION = 20_000
 _PERIOD = 900.0
 """Seconds; a stream not used for one to two of them is forgotten, as Loki forgets it after half an hour."""
 _SECOND = 1_000_000_000
+_LASTING = frozenset((Reason.LINE_TOO_LONG, Reason.METADATA_TOO_LARGE, Reason.METADATA_TOO_MANY))
 
 
 class Need(enum.Enum):
@@ -59,11 +61,15 @@ class StreamLimits:
         self._rotated = 0.0
         self._reduced: dict[str, tuple[str, tuple[tuple[str, str], ...], float]] = {}
         self._no_room_until = float("-inf")
+        self.contradicted_until = float("-inf")
+        """Until when Loki's window is thought to be narrower than told: mended entries go alone."""
         self.configure(limits)
 
     def configure(self, limits: LokiLimits) -> None:
         """Take new limits; what was learnt from answers about the old ones is forgotten."""
         self.limits = limits
+        self.verdicts: dict[Reason, Verdict] = {}
+        """The narrowest of the distributor's verdicts by reason: Loki's own limits may be lower than told."""
         self.rate = max(limits.stream_rate * MARGIN, 1.0)
         self.burst = max(limits.stream_burst * MARGIN, 1.0)
         self.behind_ns = round(limits.behind * _SECOND)
@@ -233,12 +239,22 @@ class StreamLimits:
             if stream is not None:
                 stream.exists = True
 
-    def learn_cutoff(self, labels: str, cutoff_ns: int) -> None:
+    def learn_cutoff(self, labels: str, cutoff_ns: int, now: float) -> None:
         """Loki named the oldest time stamp that it takes for a stream."""
         stream = self._stream(labels)
         if stream is not None and cutoff_ns:
+            if cutoff_ns > stream.sent_ns - self.behind_ns + _SECOND:
+                self.contradicted_until = now + _PERIOD
             # Whether a newer entry or a shorter window is the cause: what counts is where the edge lies.
             stream.sent_ns = stream.newest_ns = cutoff_ns + self.behind_ns
+
+    def learn_bound(self, verdict: Verdict) -> None:
+        """Loki's distributor named a limit that holds for every entry, and goes on to hold."""
+        if verdict.reason is Reason.TOO_OLD:
+            self.verdicts[verdict.reason] = verdict
+        elif verdict.reason in _LASTING and verdict.limit:
+            before = self.verdicts.get(verdict.reason, verdict)
+            self.verdicts[verdict.reason] = min(before, verdict, key=lambda one: one.limit)
 
     def learn_rate(self, labels: str, limit: int, now: float) -> None:
         """Loki refused a part for its stream's rate, naming its limit in bytes a second (0: not named)."""

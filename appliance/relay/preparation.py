@@ -99,12 +99,13 @@ class Preparation(Errand):
         )
         queued: list[tuple[str, list[Piece]]] = []
         joining: list[Piece] = []
+        together = last is None and self._shared.clock() >= self._tenant.limits.contradicted_until
         leaving: dict[int, set[int]] = {}
         for part, need in plan.odd:
             if part is not last:
                 piece = owner[id(part)]
                 for labels, pieces in self._odd_pieces(piece, part, need):
-                    if last is None and need is Need.MEND and pieces[0].mended:
+                    if together and need is Need.MEND and pieces[0].mended:
                         joining.extend(pieces)
                     else:
                         queued.append((labels, pieces))

@@ -12,6 +12,7 @@ from appliance.config.model import LokiLimits
 from appliance.relay.limits import StreamLimits
 from appliance.relay.logproto import Entry, StreamPart, encode_stream, entries_of
 from appliance.relay.repair import (
+    REPAIRED,
     Bounds,
     add_metadata,
     broken,
@@ -86,10 +87,12 @@ class Sorter:
         self._late: dict[int, set[int]] = {}
         self._reasons = {verdict.reason for verdict in verdicts}
         self._distributor = [verdict for verdict in verdicts if verdict.reason in DISTRIBUTOR]
-        known = Bounds.of(rules.limits, rules.now_ns)
+        known = Bounds.of(rules.limits, rules.now_ns).narrowed(state.verdicts.values())
         # Verdicts of the ingester take the place of the distributor's, which then can only be inferred.
         self._broken = Bounds().narrowed(self._distributor) if self._distributor else known
-        self._mend_to = Bounds.of(rules.limits, rules.now_ns, 0.1).narrowed(self._distributor)
+        self._mend_to = (
+            Bounds.of(rules.limits, rules.now_ns, 0.1).narrowed(state.verdicts.values()).narrowed(self._distributor)
+        )
         if rules.newest_taken_ns:
             self._broken = replace(self._broken, newest_ns=rules.newest_taken_ns)
             self._mend_to = replace(self._mend_to, newest_ns=min(self._mend_to.newest_ns, rules.newest_taken_ns))
@@ -175,7 +178,7 @@ class Sorter:
             if reason is None:
                 continue
             result.count(reason, 1)
-            if mended:
+            if mended and tried(entry, reason):
                 result.dead.append((part.labels, entry, reason))
             else:
                 word = str(reason) if reason is Reason.TOO_FAR_BEHIND else ""
@@ -193,6 +196,16 @@ class Sorter:
             or part.newest_ns > bounds.newest_ns
             or part.length > min(bounds.line_size, bounds.metadata_size, bounds.metadata_count * 4)
         )
+
+
+def tried(entry: Entry, reason: Reason) -> bool:
+    """Whether an entry bears the mark of having been mended for such a reason."""
+    words = {word for name, value in entry.metadata if name == REPAIRED for word in value.split(",")}
+    if reason is Reason.LINE_TOO_LONG:
+        return "cut" in words
+    if reason in (Reason.METADATA_TOO_LARGE, Reason.METADATA_TOO_MANY):
+        return "metadata" in words
+    return not words.isdisjoint((Reason.TOO_OLD, Reason.TOO_NEW, Reason.TOO_FAR_BEHIND))
 
 
 def late(entries: Sequence[Entry], verdict: Verdict, behind_ns: int) -> set[int]:

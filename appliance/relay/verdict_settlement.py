@@ -27,10 +27,12 @@ class VerdictSettlement(Settlement):
         with shared.lock:
             now = shared.clock()
             sorter = Sorter(judgement.verdicts, streams, parcel.new, tenant.limits, now, rules)
+            for verdict in judgement.verdicts:
+                tenant.limits.learn_bound(verdict)
             for verdict, named in sorter.named.items():
                 for labels in named:
                     if verdict.reason is Reason.TOO_FAR_BEHIND:
-                        tenant.limits.learn_cutoff(labels, verdict.cutoff_ns)
+                        tenant.limits.learn_cutoff(labels, verdict.cutoff_ns, now)
                     elif verdict.reason is Reason.STREAM_RATE:
                         tenant.limits.learn_rate(labels, verdict.limit, now)
                     elif verdict.reason is Reason.STREAM_LIMIT:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -299,9 +300,10 @@ def test_entries_too_far_behind_are_not_lost_under_a_204(bench: MakeBench) -> No
     assert sum(b.loki.stats()["hidden"].values()) == 0
 
 
-def test_entries_too_far_behind_of_many_streams_go_together(bench: MakeBench) -> None:
+@pytest.mark.parametrize("encoding", ["protobuf", "json"])
+def test_entries_too_far_behind_of_many_streams_go_together(bench: MakeBench, encoding: str) -> None:
     """Senders that repeat old lines between new ones must not cost a push for each of their streams."""
-    b = bench()
+    b = bench(encoding=encoding)
     now = time.time_ns()
     hosts = [stream(f"h{number}") for number in range(150)]
     b.put(*[(host, lines("first", 1, now)) for host in hosts])
@@ -319,6 +321,86 @@ def test_entries_too_far_behind_of_many_streams_go_together(bench: MakeBench) ->
     assert sender.stats.repaired == {"too_far_behind": 450}
     assert sum(b.loki.stats()["hidden"].values()) == 0
     assert b.loki.front.pushes - before <= 6
+
+
+def test_a_line_too_long_beside_one_that_was_mended_is_cut_and_no_dead_letter(bench: MakeBench) -> None:
+    """Each entry is mended once for each reason, whatever was done to its neighbours."""
+    b = bench()
+    now = time.time_ns()
+    b.put((stream("h"), lines("first", 1, now)))
+    b.start()
+    assert b.drained()
+    b.put((stream("h"), [Entry(now - 2 * HOUR, b"late"), Entry(now + 1, b"long ".ljust(300_000, b"x"))]))
+    assert b.drained()
+    assert (b.loki.count(), b.dead_lines()) == (3, [])
+    repaired = {line[:4]: metadata["repaired"] for _, _, line, metadata in b.loki.entries() if metadata}
+    assert repaired == {"late": "too_far_behind", "long": "cut"}
+
+
+def test_a_loki_whose_window_is_narrower_than_told_gets_no_entries_of_the_future(bench: MakeBench) -> None:
+    b = bench()
+    b.loki.set_limits(max_chunk_age=1800)
+    now = time.time_ns()
+    for turn in range(4):
+        late = [Entry(now + turn, b"new"), Entry(now - 2000 * SECOND + turn, b"late"), Entry(now - 2 * HOUR, b"old")]
+        b.put(*[(stream(f"h{host}"), late) for host in range(5)])
+    b.start()
+    assert b.drained()
+    assert (b.loki.count(), b.dead_lines()) == (60, [])
+    assert max(stamp for _, stamp, _, _ in b.loki.entries()) < time.time_ns()
+
+
+def test_what_one_answer_hides_is_known_from_those_before(bench: MakeBench) -> None:
+    """Loki's own limit on lines is lower than told, and its ingester's verdict takes the distributor's place."""
+    b = bench(connections=1)
+    b.loki.set_limits(max_line_size=500)
+    now = time.time_ns()
+    b.put((stream("h"), [Entry(now, b"learnt ".ljust(700, b"x"))]))
+    b.start()
+    assert b.drained()
+    b.put(
+        (stream("late"), [Entry(now, b"new"), Entry(now - 2 * HOUR, b"late"), Entry(now, b"hidden".ljust(700, b"x"))])
+    )
+    assert b.drained()
+    assert (b.loki.count(), b.dead_lines()) == (4, [])
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_clocks_say_nothing_is_lost_hidden_or_given_up(bench: MakeBench, seed: int) -> None:
+    """Streams with entries of all ages in any order, near their rate or not, before a Loki as it was told."""
+    chance = random.Random(seed)
+    limits = {}
+    b = bench()
+    if chance.random() < 0.4:
+        limits = {"limits": model.LokiLimits(stream_rate=Rate(100_000), stream_burst=Size(200_000))}
+        b.loki.set_limits(per_stream_rate=100_000, per_stream_burst=200_000)
+    b = bench(encoding=chance.choice(["protobuf", "json"]), connections=chance.choice([1, 4]), **limits)
+    ages = [0, 0, 0, 60, 2000, 3500, 3700, 7200, 4 * 3600, 8 * 86400, -400, -700]
+    now, count = time.time_ns(), 0
+
+    def put() -> None:
+        nonlocal count
+        streams = []
+        for host in chance.sample(range(12), chance.randint(1, 12)):
+            entries = []
+            for _ in range(chance.randint(1, 8)):
+                line = f"n={count} ".encode().ljust(chance.choice([20, 20, 700]), b"x")
+                metadata = chance.choice([(), (("a", "b"),), (("repaired", "utf8"),)])
+                entries.append(Entry(now - chance.choice(ages) * SECOND + count, line, metadata))
+                count += 1
+            streams.append((stream(f"h{host}"), entries))
+        b.put(*streams)
+
+    for _ in range(chance.randint(1, 8)):
+        put()
+    b.start()
+    for _ in range(chance.randint(1, 15)):
+        put()
+        time.sleep(chance.random() * 0.1)
+    assert b.drained(40)
+    tally = b.loki.tally(count)
+    assert (tally.lost, tally.duplicates, b.dead_lines()) == (0, 0, [])
+    assert sum(b.loki.stats()["hidden"].values()) == 0
 
 
 def test_a_stream_that_was_mended_keeps_to_its_rate(bench: MakeBench) -> None:
