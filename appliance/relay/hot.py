@@ -1030,7 +1030,8 @@ class Packer:
         if stamp < 0:
             if not (stamp1 - stamp0 == 1 and p[stamp0] == 45):
                 self._word("timestamp")
-                self._add_bytes(b"original_timestamp", _bytes(p, stamp0, stamp1))
+                if self.with_repairs:
+                    self._add_bytes(b"original_timestamp", _bytes(p, stamp0, stamp1))
             stamp = received
         elif (
             self.always_ask
@@ -1047,7 +1048,8 @@ class Packer:
             stamp = believed[0]
             if believed[1]:
                 self._word(believed[1])
-                self._add_bytes(b"original_timestamp", _bytes(p, stamp0, stamp1))
+                if self.with_repairs:
+                    self._add_bytes(b"original_timestamp", _bytes(p, stamp0, stamp1))
         # What goes with it.
         if self.with_process and not (proc1 - proc0 == 1 and p[proc0] == 45):
             self._add(b"\x0a\x0aprocess_id\x12", p, proc0, proc1)

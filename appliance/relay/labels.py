@@ -198,7 +198,8 @@ class Resolver:
         believed, word = self._time.believe(stamp, now_ns, read.has_zone, sender, read.stamp)
         if word:
             words.append(word)
-            pairs.append((b"original_timestamp", read.stamp))
+            if metadata.repairs:
+                pairs.append((b"original_timestamp", read.stamp))
         return route, believed, read.text, pairs, words
 
 

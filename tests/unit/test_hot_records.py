@@ -66,6 +66,19 @@ def test_fields_can_be_switched_off_and_facility_on(modules: Modules) -> None:
     assert entry.metadata == {}
 
 
+def test_the_input_can_be_switched_on_and_repairs_off(modules: Modules) -> None:
+    extra = b'[fwd@0 r="1790000000.000000" s="10.1.2.3" i="udp" p="0" x="nopri,notime"]'
+    far_off = forwarded(extra, stamp=b"1971-01-01T00:00:00Z")
+    on = model.Labels(metadata=model.Metadata(input=True))
+    assert by_relp(modules, far_off, labels=on).metadata == {
+        "facility": "user", "sender": "10.1.2.3", "input": "udp", "repaired": "clock,nopri,notime",
+        "original_timestamp": "1971-01-01T00:00:00Z",
+    }  # fmt: skip
+    off = model.Labels(metadata=model.Metadata(repairs=False))
+    entry = by_relp(modules, far_off, labels=off)
+    assert (entry.time_ns, entry.metadata) == (NOW, {"facility": "user", "sender": "10.1.2.3"})
+
+
 def test_a_record_without_text_is_kept(modules: Modules) -> None:
     assert one(modules, record(b"")[:-1]).line == b""
 
