@@ -298,8 +298,9 @@ def test_the_memory_of_a_load_is_given_back_when_that_is_over(
         thread.join()
     wait_until(lambda: loki_process.count() == 360_000, 60)
     loaded = relay.rss()
-    wait_until(lambda: relay.rss() < loaded - 6 * 2**20, 75, every=1, what=lambda: f"{loaded}, {relay.rss()}")
-    assert relay.rss() < 50 * 2**20
+    # Not all is given back in one moment.
+    wanted = min(loaded - 6 * 2**20, 50 * 2**20)
+    wait_until(lambda: relay.rss() < wanted, 75, every=1, what=lambda: f"{loaded}, {relay.rss()}")
 
 
 # ---- sessions -------------------------------------------------------------------------------------
