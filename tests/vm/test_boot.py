@@ -204,7 +204,7 @@ class TestBios:
         machine = rig.machine
         for queue in ("relay", "journal"):
             last = f"tail -n 1 /run/appliance/rsyslog-heartbeat.{queue}"
-            machine.wait_for(f"set -- $({last}); test $1 -ge $(($(date +%s) - 5)) -a $2 -eq 2514", 60)
+            machine.wait_for(f"set -- $({last}); test $1 -ge $(($(date +%s) - 5))", 60)
         times = machine.text("date +%s; systemctl stop rsyslog; date +%s; systemctl start rsyslog")
         before, after = map(int, times.split())
         assert after - before < 15, "the heartbeats have not been through"
