@@ -105,6 +105,8 @@ def test_a_queue_too_long_to_be_handed_on_at_the_stop_is_saved_without_a_message
         rsyslog = ApplianceRsyslog(tmp_path / "r", listen, slow.port, relp_window=300).ready()
         try:
             assert rsyslog.listen.tcp
+            # Its sessions are known to be alive then: nobody waits for a heartbeat behind all these messages.
+            wait_until(lambda: all((tmp_path / f"r/heartbeat.{queue}").exists() for queue in ("relay", "journal")))
             send_numbered(rsyslog.listen.tcp.port, 0, 20_000)
             for _ in range(2):
                 rsyslog.terminate()

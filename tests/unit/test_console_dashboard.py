@@ -230,7 +230,7 @@ def test_numbers_are_short(value: float, text: str) -> None:
 
 
 def test_settings_that_nobody_touches_any_more_are_left(locked: QuietMachine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tui.app.IDLE", 1.0)
+    monkeypatch.setattr("tui.app.IDLE", 4.0)
 
     async def script(pilot: P) -> None:
         await until(pilot, "Sources:")

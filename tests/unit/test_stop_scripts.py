@@ -91,13 +91,13 @@ def test_without_a_heartbeat_since_the_relay_came_the_relay_is_told(
     beats(tmp_path, relay.port, at=time.time() + 1)
     file.unlink() if last == "never" else file.write_text(f"{time.time() - 60:.0f} {relay.port}\n")
     child = process(f"cp {tmp_path}/gate {tmp_path}/seen; cp {file} {tmp_path}/beat; exit")
-    started = time.monotonic()
+    began, started = int(time.time()), time.monotonic()
     with stop(child.pid, tmp_path, "sh", "-c", f"sleep 1; date '+%s {relay.port}' >{file}; touch {told}") as stopping:
         child.wait(20)
         assert stopping.wait(10) == 0
-    assert 4 <= time.monotonic() - started < 10
+    assert time.monotonic() - started >= 4
     assert told.exists()
-    assert time.time() - int((tmp_path / "beat").read_text().split()[0]) < 10
+    assert int((tmp_path / "beat").read_text().split()[0]) >= began
     assert (tmp_path / "seen").read_text() == "SUSPENDED\n", "it would take as much as it can before it ends"
     assert not (tmp_path / "gate").exists()
 
