@@ -4,7 +4,7 @@ After this everything left in the parcel may go in one push; the rest waits in q
 """
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import cramjam
 
@@ -78,13 +78,16 @@ class Preparation(Errand):
                 )
             )
             owner = [(part, piece) for piece in closer for part in piece.parts]
-            busy: Callable[[str], bool] = (lambda labels: False) if parcel.fresh else tenant.busy
-            plan = tenant.limits.plan((p for p, _ in owner), now, now_ns, tenant.held, busy)
+            plan = tenant.limits.plan((p for p, _ in owner), now, now_ns, tenant.held, self._busy)
             parcel.new = plan.new
             parcel.planned = True
         if plan.odd:
             self._set_odd_apart(plan, {id(part): piece for part, piece in owner})
         self._bound_size()
+
+    def _busy(self, labels: str) -> bool:
+        """Whether a push that is not answered yet keeps the stream from going; a fresh parcel goes beside it."""
+        return not self._parcel.fresh and self._tenant.busy(labels)
 
     def _set_odd_apart(self, plan: Plan, owner: dict[int, Piece]) -> None:
         parcel = self._parcel
@@ -138,9 +141,8 @@ class Preparation(Errand):
         """Mended streams that may go with this push, after all others, and those that have to queue."""
         parcel, shared, tenant = self._parcel, self._shared, self._tenant
         owner = {id(part): piece for piece in mended for part in piece.parts}
-        busy: Callable[[str], bool] = (lambda labels: False) if parcel.fresh else tenant.busy
         parts = (part for piece in mended for part in piece.parts)
-        plan = tenant.limits.plan(parts, shared.clock(), shared.now_ns(), tenant.held, busy)
+        plan = tenant.limits.plan(parts, shared.clock(), shared.now_ns(), tenant.held, self._busy)
         parcel.new |= plan.new
         apart = {id(owner[id(part)]) for part, _ in plan.odd}
         going = [piece for piece in mended if id(piece) not in apart]

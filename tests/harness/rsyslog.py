@@ -2,6 +2,7 @@
 
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from appliance.config import model
 from appliance.config.units import Endpoint, Size
 from appliance.host.rsyslog import Paths, render
 from tests.harness.net import free_port
-from tests.harness.processes import ROOT, Rsyslogd
+from tests.harness.processes import ROOT, Relay, Rsyslogd
 
 STOP = ROOT / "image/elements/forwarder/files/usr/lib/appliance/stop-rsyslog"
 LOOPBACK = "127.0.0.1"
@@ -96,6 +97,14 @@ class ApplianceRsyslog(Rsyslogd):
         if self.listen.udp:
             wait_for_udp(self.listen.udp.port)
         return self
+
+
+def stand_in_for(relay: Relay) -> Callable[[int], list[str]]:
+    """The command that `tell-relay` gives when the relay is away; it refuses to take the place of one that is there."""
+    return lambda pid: [
+        *(sys.executable, "-m", "appliance", "relay", "stand-in"),
+        *("--config", str(relay.config_file), "--until-gone", str(pid)),
+    ]
 
 
 def wait_for_udp(port: int) -> None:

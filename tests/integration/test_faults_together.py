@@ -10,9 +10,8 @@ from tests.conftest import StartRelay
 from tests.harness.load import RelpLoad
 from tests.harness.net import wait_until
 from tests.harness.processes import Process
-from tests.harness.rsyslog import ApplianceRsyslog, listeners
+from tests.harness.rsyslog import ApplianceRsyslog, listeners, stand_in_for
 from tests.integration.test_faults_disk import random_text
-from tests.integration.test_rsyslog_queue import stand_in_for
 from tests.loki_double import LokiUnderTest
 
 SECONDS = 45

@@ -6,10 +6,8 @@ import json
 import re
 import signal
 import socket
-import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -21,7 +19,7 @@ from tests.conftest import StartRelay
 from tests.harness.net import free_port, wait_until
 from tests.harness.processes import Process, Relay
 from tests.harness.relp_sink import RelpSink
-from tests.harness.rsyslog import ApplianceRsyslog, listeners
+from tests.harness.rsyslog import ApplianceRsyslog, listeners, stand_in_for
 from tests.harness.senders import numbered, octet_counted, send_tcp, send_udp
 from tests.integration.test_faults_disk import is_full, random_text
 from tests.integration.test_faults_loki import arrives
@@ -120,14 +118,6 @@ def test_a_queue_too_long_to_be_handed_on_at_the_stop_is_saved_without_a_message
             rsyslog.close()
 
 
-def stand_in_for(relay: Relay) -> Callable[[int], list[str]]:
-    """The command that `tell-relay` gives when the relay is away; it refuses to take the place of one that is there."""
-    return lambda pid: [
-        *(sys.executable, "-m", "appliance", "relay", "stand-in"),
-        *("--config", str(relay.config_file), "--until-gone", str(pid)),
-    ]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("before", ["never there", "killed"])
 def test_rsyslog_stopped_while_the_relay_is_away_loses_nothing_thanks_to_its_stand_in(
@@ -159,12 +149,18 @@ def test_rsyslog_stopped_while_the_relay_is_away_loses_nothing_thanks_to_its_sta
     assert tally.duplicates <= (20_000 + 4 * 12_000 if before == "killed" else 0)
 
 
+def taken(relay: Relay) -> int:
+    """Messages that the relay has from rsyslog's TCP input, on disk or not."""
+    found: int = json.loads(relay.get("/status")[1])["inputs"]["tcp"]["messages"]
+    return found
+
+
 def sent_ahead(rsyslog: ApplianceRsyslog, relay: Relay, count: int) -> None:
     """Messages 0 to `count`, of a kind that nothing else is of, which the relay has and has not on disk."""
     assert rsyslog.listen.tcp
     lines = (b"<13>Nov 23 13:00:00 host app: n=%d" % number for number in range(count))
     send_tcp(rsyslog.listen.tcp.port, octet_counted(lines))
-    wait_until(lambda: json.loads(relay.get("/status")[1])["inputs"]["tcp"]["messages"] == count, 10)
+    wait_until(lambda: taken(relay) == count, 10)
     assert not relay.spooled()
 
 
@@ -177,7 +173,7 @@ def test_what_a_killed_relay_had_not_on_disk_comes_again_though_no_other_line_fo
     sent_ahead(rsyslog, relay, 200)
     relay.kill()
     relay.up()
-    wait_until(lambda: json.loads(relay.get("/status")[1])["inputs"]["tcp"]["messages"] == 200, 10)
+    wait_until(lambda: taken(relay) == 200, 10)
     relay.terminate()
     relay.up()
     tally = arrives(loki, 200, 20)
@@ -235,21 +231,17 @@ def test_rsyslog_stopped_before_a_full_relay_loses_nothing(
     send_tcp(rsyslog.listen.tcp.port, octet_counted(random_text(number) for number in range(80_000)))
     wait_until(lambda: is_full(relay.get("/status")[1]), 30)
 
-    def taken() -> int:
-        found: int = json.loads(relay.get("/status")[1])["inputs"]["tcp"]["messages"]
-        return found
-
     def held() -> bool:
-        before = taken()
+        before = taken(relay)
         time.sleep(1)
-        return taken() == before
+        return taken(relay) == before
 
     wait_until(held, 30)
-    before = taken()
+    before = taken(relay)
     assert before < 80_000
     rsyslog.terminate()
     # What its worker had in its hands, and not the queue.
-    assert before <= taken() <= before + 2 * BATCH
+    assert before <= taken(relay) <= before + 2 * BATCH
     loki.clear()
     rsyslog.ready()
     tally = arrives(loki, 80_000, 60)
