@@ -16,11 +16,11 @@ from pathlib import Path
 
 from appliance.config import model
 from appliance.config.units import Rate, Size
-from appliance.relay.dead_letter import DeadLetters
-from appliance.relay.logproto import Entry, encode_stream, scan_streams
-from appliance.relay.parcel import compress
-from appliance.relay.sender import Sender
-from appliance.relay.spool import NewSegment, Spool
+from appliance.relay.loki.push_format import Entry, encode_stream, scan_streams
+from appliance.relay.send.request import compress
+from appliance.relay.send.sender import Sender
+from appliance.relay.spool.dead_letters import DeadLetters
+from appliance.relay.spool.spool import NewSegment, Spool
 
 
 def sink(port: Connection) -> None:

@@ -22,7 +22,7 @@ from appliance.host.apply import Host, Plan, Result, Step, apply, confirm, host_
 from appliance.host.layout import SECRETS, TLS
 from appliance.host.status.facts import Facts
 from appliance.host.status.gather import gather
-from appliance.relay.check import Finding, check_loki
+from appliance.relay.probe.check import Finding, check_loki
 from tui.found import Interface, gateways, interfaces
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class Machine:
 
     def test_loki(self, loki: Loki) -> Iterator[Finding]:
         """Yield name, connection, TLS, HTTP and authentication, then push lines and count them back."""
-        from appliance.relay.verify import verify
+        from appliance.relay.probe.read_back import verify
 
         loki = self._rebased(loki)
         for finding in check_loki(loki):
@@ -144,19 +144,19 @@ class Machine:
 
     def test_message(self) -> Iterator[Finding]:
         """Send a message as a device would and look for it in Loki."""
-        from appliance.relay import trial
+        from appliance.relay.probe import test_message
 
         config = load(self.config_path)
-        found = trial.ways(config)
+        found = test_message.ways(config)
         if not found:
             yield Finding("sent", False, "no listener takes plain syslog", "switch UDP or TCP on: S, Listeners")
             return
         mark, started = random.token_hex(6), time.time()
         try:
             name = config.system.hostname
-            trial.send(found[0], trial.message(f"a test from the console [{mark}]", started, name))
+            test_message.send(found[0], test_message.message(f"a test from the console [{mark}]", started, name))
             yield Finding("sent", True, f"by {found[0].protocol.upper()} to port {found[0].port}, marked {mark}")
-            line = trial.find(config, mark, started, 30)
+            line = test_message.find(config, mark, started, 30)
         except ApplianceError as error:
             yield Finding("test", False, error.message, error.hint)
             return

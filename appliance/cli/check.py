@@ -21,7 +21,7 @@ def command(
     from appliance.config.load import load_checked
     from appliance.host.layout import Layout
     from appliance.host.self_test import check_machine
-    from appliance.relay.check import Finding
+    from appliance.relay.probe.check import Finding
 
     checked = load_checked(config)
     for problem in checked.warnings:

@@ -53,7 +53,7 @@ def check(
     """
     from appliance.cli.findings import show
     from appliance.config.secret_files import check_secret_files
-    from appliance.relay.check import Finding, check_relay
+    from appliance.relay.probe.check import Finding, check_relay
 
     checked = load_checked(config)
     secret_warnings = {problem.path for problem in check_secret_files(checked.config)}
@@ -71,7 +71,7 @@ def check(
         terminal = sys.stdin.isatty() and sys.stdout.isatty()
         push = terminal and typer.confirm("Push a test line to Loki and look for it there?")
     if push:
-        from appliance.relay.trial import check_push
+        from appliance.relay.probe.test_message import check_push
 
         for finding in check_push(checked.config):
             show(finding)

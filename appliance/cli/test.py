@@ -27,11 +27,11 @@ def message(
 ) -> None:
     """Send a message to this forwarder as a device would, and look for it in Loki."""
     from appliance.cli.findings import show
-    from appliance.relay import trial
-    from appliance.relay.check import Finding
+    from appliance.relay.probe import test_message
+    from appliance.relay.probe.check import Finding
 
     settings = load(config)
-    ways = trial.ways(settings)
+    ways = test_message.ways(settings)
     if not ways:
         raise UsageError(
             "no listener takes plain syslog", hint="switch on listeners.udp, listeners.tcp or relay.listen"
@@ -41,9 +41,9 @@ def message(
         names = ", ".join(way.name.rpartition(".")[2] for way in ways)
         raise UsageError(f"there is no listener {by}", hint=f"there are: {names}")
     mark, started = secrets.token_hex(6), time.time()
-    trial.send(way, trial.message(f"{text} [{mark}]", started, socket.gethostname()))
+    test_message.send(way, test_message.message(f"{text} [{mark}]", started, socket.gethostname()))
     show(Finding("sent", True, f"by {way.protocol.upper()} to {way.host}:{way.port}, marked {mark}"))
-    found = trial.find(settings, mark, started, timeout)
+    found = test_message.find(settings, mark, started, timeout)
     if found is None:
         hint = "appliance relay check names what is wrong; the line is not lost, it waits in the queue or spool"
         raise ApplianceError(f"the line was not in Loki within {timeout:g} s", hint=hint)
@@ -63,8 +63,8 @@ def loki(
 ) -> None:
     """Test the way to Loki step by step: name, connection, TLS, authentication; with --verify what it stores."""
     from appliance.cli.findings import show
-    from appliance.relay.check import check_loki
-    from appliance.relay.verify import verify as push_and_count
+    from appliance.relay.probe.check import check_loki
+    from appliance.relay.probe.read_back import verify as push_and_count
 
     settings = load(config)
     failed = False

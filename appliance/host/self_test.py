@@ -20,8 +20,8 @@ from appliance.host.status.gather import gather
 from appliance.host.status.verdict import Part, judge
 from appliance.host.system.complete import complete
 from appliance.host.system.ports import OpenPort, open_ports
-from appliance.relay.check import Finding, check_loki, check_secrets, check_spool
-from appliance.relay.trial import check_push
+from appliance.relay.probe.check import Finding, check_loki, check_secrets, check_spool
+from appliance.relay.probe.test_message import check_push
 
 _NTP_EPOCH = 2_208_988_800  # seconds from 1900 to 1970
 _NTP_WITHIN = 3.0

@@ -6,7 +6,7 @@ Frames (octet-counted, LF, RELP) are cut, RFC 5424 headers parsed, entries encod
 an arena, and a full arena is put in order by stream. No Python object is made for a message but
 the key its labels are looked up by. What is rare (a header that is not RFC 5424, a time stamp that
 is not believable, text that is not UTF-8) goes to the plain Python callbacks of `Route`s owner,
-see `records.py` and `labels.py`; sockets, clocks and the disk are elsewhere.
+see `parse/rfc3164.py` and `labels/resolver.py`; sockets, clocks and the disk are elsewhere.
 
 Written in Cython's pure Python mode: compiled for speed, and the same source runs uncompiled. In
 the compiled module `p` is a pointer into the buffer, uncompiled it is the buffer itself.
@@ -229,7 +229,7 @@ def batch_streams(parts: Iterable[tuple[str, int, int, int, int, int]]) -> Batch
 
 @cython.cclass
 class StreamState:
-    """What Loki was sent of one stream; what follows from it is in `limits.py`."""
+    """What Loki was sent of one stream; what follows from it is in `send/stream_limits.py`."""
 
     full_at = cython.declare(cython.double, visibility="public")
     sent_ns = cython.declare(cython.longlong, visibility="public")
@@ -1095,7 +1095,7 @@ class Packer:
 
     @cython.cfunc
     def _salvage(self, conn: Conn, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> object:
-        """A record that is not RFC 5424: as text, or in RFC 3164, by the plain Python of `records.py`."""
+        """A record that is not RFC 5424: as text, or in RFC 3164, by the plain Python of `parse/rfc3164.py`."""
         self.input_messages[conn.input] += 1
         self.input_octets[conn.input] += end - start
         self.escaped = False

@@ -17,19 +17,20 @@ from appliance.config import model
 from appliance.config.units import Endpoint
 from appliance.errors import ApplianceError
 from appliance.relay import log as relay_log
-from appliance.relay import memory, relp, syslog_tcp
-from appliance.relay.dead_letter import DeadLetters
-from appliance.relay.http_endpoints import HttpEndpoints
-from appliance.relay.intake import Intake
+from appliance.relay import memory
+from appliance.relay.listen import relp, syslog_tcp
+from appliance.relay.listen.intake import Intake
+from appliance.relay.listen.push_api import PushApi
+from appliance.relay.listen.relp import RelpSession
 from appliance.relay.log import LimitedHandler
-from appliance.relay.metrics import Metrics
 from appliance.relay.notify import Notifier
-from appliance.relay.push_api import PushApi
-from appliance.relay.relp import RelpSession
-from appliance.relay.sender import Sender
-from appliance.relay.sources import Sources
-from appliance.relay.spool import Spool
-from appliance.relay.status import Parts
+from appliance.relay.report.http_endpoints import HttpEndpoints
+from appliance.relay.report.metrics import Metrics
+from appliance.relay.report.senders import Sources
+from appliance.relay.report.status import Parts
+from appliance.relay.send.sender import Sender
+from appliance.relay.spool.dead_letters import DeadLetters
+from appliance.relay.spool.spool import Spool
 
 log = logging.getLogger(__name__)
 

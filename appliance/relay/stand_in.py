@@ -12,11 +12,11 @@ from pathlib import Path
 from appliance.config import model
 from appliance.errors import ApplianceError
 from appliance.relay import log as relay_log
-from appliance.relay import relp
-from appliance.relay.intake import Intake
-from appliance.relay.relp import RelpSession
-from appliance.relay.sources import Sources
-from appliance.relay.spool import Spool
+from appliance.relay.listen import relp
+from appliance.relay.listen.intake import Intake
+from appliance.relay.listen.relp import RelpSession
+from appliance.relay.report.senders import Sources
+from appliance.relay.spool.spool import Spool
 
 log = logging.getLogger(__name__)
 

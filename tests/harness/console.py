@@ -15,7 +15,7 @@ from typing import Any
 from appliance.config.model import Config, Loki
 from appliance.host.apply import Plan, Result, Step, StepState, make_plan
 from appliance.host.status.facts import Certificate, Clock, Disk, Facts, Unit, Updates
-from appliance.relay.check import Finding
+from appliance.relay.probe.check import Finding
 from tui.found import Interface
 from tui.machine import Machine
 from tui.state import Sample, State

@@ -12,7 +12,7 @@ from appliance.config.load import parse
 from appliance.config.model import Loki
 from appliance.errors import ApplianceError
 from appliance.host.self_test import check_name_servers
-from appliance.relay.check import Finding
+from appliance.relay.probe.check import Finding
 from tests.loki_double import LokiUnderTest
 from tui.machine import Machine
 

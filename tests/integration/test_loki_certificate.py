@@ -15,7 +15,7 @@ from appliance.config.load import parse
 from appliance.errors import ApplianceError
 from appliance.host.layout import Layout
 from appliance.host.tls.presented import keep, take
-from appliance.relay.check import Finding, check_loki
+from appliance.relay.probe.check import Finding, check_loki
 from tests.harness.console import QuietMachine
 from tests.harness.net import free_port
 from tests.harness.pilot import drive, item, shown, until

@@ -14,7 +14,7 @@ import trustme
 
 from appliance.config.load import load, parse
 from appliance.config.model import Config
-from appliance.relay.check import Finding, check_relay
+from appliance.relay.probe.check import Finding, check_relay
 from tests.conftest import StartRelay
 from tests.harness.net import free_port
 from tests.loki_double import InProcessLoki

@@ -16,8 +16,8 @@ import pytest
 
 from appliance.config import model
 from appliance.config.units import Size
-from appliance.relay import logproto
-from appliance.relay.spool import NewSegment, Segment, Spool
+from appliance.relay.loki import push_format
+from appliance.relay.spool.spool import NewSegment, Segment, Spool
 from tests.harness.net import port_open, wait_until
 from tests.harness.processes import Process, Relay
 from tests.harness.relp_client import RelpClient
@@ -32,7 +32,7 @@ def fill_spool(path: Path, segments: int) -> None:
     """A spool of small segments, without writing each of them the slow way."""
     spool = Spool(model.Spool(path=str(path), min_free=Size(0)))
     now = time.time_ns()
-    body = logproto.encode_stream('{job="old"}', [logproto.Entry(now, b"old", ())])
+    body = push_format.encode_stream('{job="old"}', [push_format.Entry(now, b"old", ())])
     spool.append([NewSegment(bytes(cramjam.snappy.compress_raw(body)), None, 1, len(body), now, now, "")])
     [first] = spool.segments()
     data = (path / first.name).read_bytes()

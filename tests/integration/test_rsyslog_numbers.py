@@ -11,8 +11,8 @@ import psutil
 from appliance.config import model
 from appliance.config.units import Endpoint
 from appliance.host.rsyslog.render import Paths, render
-from appliance.relay.impstats import Rsyslog, read_impstats
-from appliance.relay.kernel import read_udp_losses
+from appliance.relay.report.impstats import Rsyslog, read_impstats
+from appliance.relay.report.udp_drops import read_udp_losses
 from tests.conftest import StartRelay
 from tests.harness.net import free_port, wait_until
 from tests.harness.processes import Process, Rsyslogd

@@ -12,11 +12,11 @@ import pytest
 
 from appliance.config import model
 from appliance.config.units import Duration, Rate, Size
-from appliance.relay.dead_letter import DeadLetters
-from appliance.relay.logproto import Entry, encode_stream, scan, scan_streams
-from appliance.relay.parcel import compress
-from appliance.relay.sender import Sender
-from appliance.relay.spool import NewSegment, Spool
+from appliance.relay.loki.push_format import Entry, encode_stream, scan, scan_streams
+from appliance.relay.send.request import compress
+from appliance.relay.send.sender import Sender
+from appliance.relay.spool.dead_letters import DeadLetters
+from appliance.relay.spool.spool import NewSegment, Spool
 from tests.loki_double import InProcessLoki
 
 SECOND = 10**9
@@ -506,7 +506,7 @@ def test_streams_that_loki_has_no_room_for_go_under_fewer_labels(bench: MakeBenc
 def test_lines_for_which_loki_has_no_stream_left_wait_until_it_has(
     bench: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appliance.relay.verdict_settlement._NO_ROOM", 0.3)
+    monkeypatch.setattr("appliance.relay.send.verdict_settlement._NO_ROOM", 0.3)
     b = bench()
     b.loki.set_limits(max_streams=20)
     b.put(*app_streams(0))
@@ -600,7 +600,7 @@ def test_fresh_lines_do_not_wait_for_the_whole_backlog(bench: MakeBench) -> None
 
 
 def test_what_the_spool_gives_up_is_not_waited_for_in_memory(bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("appliance.relay.sender._DROPPED", 10)
+    monkeypatch.setattr("appliance.relay.send.sender._DROPPED", 10)
     b = bench()
     b.loki.fault("refuse")
     sender = b.start()
@@ -619,7 +619,7 @@ def test_it_says_so_when_a_thread_has_died(bench: MakeBench, monkeypatch: pytest
     sender = b.start()
     assert sender.alive()
     monkeypatch.setattr("threading.excepthook", lambda _: None)
-    monkeypatch.setattr("appliance.relay.tenant.Tenant.next", lambda *_: 1 / 0)
+    monkeypatch.setattr("appliance.relay.send.queue.Tenant.next", lambda *_: 1 / 0)
     b.put((stream("h"), lines("x", 1)))
     assert eventually(lambda: not sender.alive())
 
@@ -709,8 +709,8 @@ def test_dead_letters_that_cannot_be_written_cost_no_duplicates_and_hold_up_noth
 def test_a_push_that_alone_fails_again_and_again_does_not_stand_before_all_others(
     bench: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appliance.relay.settlement._SPLIT_AFTER", 2)
-    monkeypatch.setattr("appliance.relay.settlement._GIVE_UP_AFTER", 3)
+    monkeypatch.setattr("appliance.relay.send.settlement._SPLIT_AFTER", 2)
+    monkeypatch.setattr("appliance.relay.send.settlement._GIVE_UP_AFTER", 3)
     b = bench(connections=1)
     answering(b, b"poison", 500, b"internal error\n")
     b.put((stream("a"), [*lines("good", 4), Entry(time.time_ns(), b"poison")]), (stream("b"), lines("good", 4)))

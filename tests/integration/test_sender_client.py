@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 from appliance.cli.test import app
 from appliance.config import model
 from appliance.config.units import Duration
-from appliance.relay.answers import Failure
-from appliance.relay.logproto import Entry, encode_stream
-from appliance.relay.loki_client import LokiClient
-from appliance.relay.parcel import compress
-from appliance.relay.verify import verify
+from appliance.relay.loki.client import LokiClient
+from appliance.relay.loki.push_format import Entry, encode_stream
+from appliance.relay.loki.response import Failure
+from appliance.relay.probe.read_back import verify
+from appliance.relay.send.request import compress
 from tests.harness.net import free_port
 from tests.loki_double import InProcessLoki
 
@@ -300,7 +300,7 @@ def test_verify_finds_what_a_204_hides(double: InProcessLoki) -> None:
 def test_verify_says_so_when_a_gateway_allows_only_pushes(
     double: InProcessLoki, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appliance.relay.verify.base_path", lambda target: "/nowhere")
+    monkeypatch.setattr("appliance.relay.probe.read_back.base_path", lambda target: "/nowhere")
     result = verify(model.Loki(url=double.push_url, timeout=Duration(2)), "run2", timeout=5)
     assert result.ok is None
     assert "query API is not reachable" in result.finding.detail and result.finding.remedy

@@ -10,12 +10,12 @@ from types import ModuleType
 from typing import Any
 
 from appliance.config import model
-from appliance.relay.label_syntax import parse_labels
-from appliance.relay.timepolicy import TimePolicy
+from appliance.relay.loki.label_syntax import parse_labels
+from appliance.relay.parse.time_policy import TimePolicy
 from tests.loki_double import proto
 
 NOW = 1_790_000_000_000_000_000  # 2026-09-21T14:13:20Z
-_USERS = ("appliance.relay.guard", "appliance.relay.labels")
+_USERS = ("appliance.relay.labels.cardinality", "appliance.relay.labels.resolver")
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import pytest
 
 from appliance.config import model
 from appliance.config.units import Size
-from appliance.relay import acknowledgements
-from appliance.relay.acknowledgements import Acknowledgements, Ranges
 from appliance.relay.hot import Conn
-from appliance.relay.spool import NewSegment, Spool, SpoolFull
+from appliance.relay.listen import acknowledgements
+from appliance.relay.listen.acknowledgements import Acknowledgements, Ranges
+from appliance.relay.spool.spool import NewSegment, Spool, SpoolFull
 
 
 class FakeSession:
@@ -126,7 +126,7 @@ def test_who_is_held_is_told_one_message_now_and_then(spool: Spool, monkeypatch:
 def test_a_disk_that_failed_is_thought_worth_another_try_so_that_nobody_waits_for_ever(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appliance.relay.spool._DISK_RETRY", 0.5)
+    monkeypatch.setattr("appliance.relay.spool.spool._DISK_RETRY", 0.5)
 
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")

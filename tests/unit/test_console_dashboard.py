@@ -9,7 +9,7 @@ import pytest
 from textual.pilot import Pilot
 
 from appliance.config.load import load
-from appliance.relay.check import Finding
+from appliance.relay.probe.check import Finding
 from tests.harness.console import CONFIG, NOW, QuietMachine, configured, facts, relay_status, samples, waiting
 from tests.harness.pilot import drive, shown, until
 from tui.app import Console

@@ -9,7 +9,7 @@ import pytest
 from textual.pilot import Pilot
 
 from appliance.config.load import load
-from appliance.relay.check import Finding
+from appliance.relay.probe.check import Finding
 from tests.harness.console import QuietMachine, configured
 from tests.harness.pilot import choose, drive, fill, go_to, item, refusal, settled, shown, until, write
 from tui.answers import saved

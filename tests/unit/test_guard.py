@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from appliance.config import model
-from appliance.relay.guard import Guard
-from appliance.relay.label_syntax import parse_labels
+from appliance.relay.labels.cardinality import Guard
+from appliance.relay.loki.label_syntax import parse_labels
 
 SECOND = 10**9
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from appliance.config.model import RelabelRule
 from appliance.errors import ApplianceError
-from appliance.relay.relabel import compile_rules, go_lower, go_upper
+from appliance.relay.labels.relabel import compile_rules, go_lower, go_upper
 
 Labels = dict[str, str]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from appliance.config.units import Endpoint
 from appliance.errors import ApplianceError
-from appliance.relay.http_server import HttpLimits, HttpServer, Request, Response, Route
+from appliance.relay.http.server import HttpLimits, HttpServer, Request, Response, Route
 
 HAS_IPV6 = Path("/proc/net/if_inet6").exists() and bool(Path("/proc/net/if_inet6").read_text())
 ANY_PORT = Endpoint("127.0.0.1:0")

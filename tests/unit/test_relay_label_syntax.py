@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.relay.label_syntax import LabelSyntaxError, format_labels, parse_labels, quote
+from appliance.relay.loki.label_syntax import LabelSyntaxError, format_labels, parse_labels, quote
 
 NAMES = st.from_regex(r"[a-zA-Z_][a-zA-Z0-9_]{0,8}", fullmatch=True)
 VALUES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)

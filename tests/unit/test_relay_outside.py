@@ -10,10 +10,10 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.relay.impstats import parse_impstats, read_impstats
-from appliance.relay.kernel import read_udp_losses
 from appliance.relay.notify import Notifier
-from appliance.relay.sources import Sources
+from appliance.relay.report.impstats import parse_impstats, read_impstats
+from appliance.relay.report.senders import Sources
+from appliance.relay.report.udp_drops import read_udp_losses
 
 # ---- kernel --------------------------------------------------------------------------------------
 

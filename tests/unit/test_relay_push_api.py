@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from appliance.config import model
 from appliance.config.units import Endpoint, Size
-from appliance.relay.intake import PushedStream
-from appliance.relay.push_api import PushApi
-from appliance.relay.sources import Sources
-from appliance.relay.spool import SpoolFull
+from appliance.relay.listen.intake import PushedStream
+from appliance.relay.listen.push_api import PushApi
+from appliance.relay.report.senders import Sources
+from appliance.relay.spool.spool import SpoolFull
 
 PUSH = json.dumps(
     {"streams": [{"stream": {"b": "2", "a": "1"}, "values": [["1795000000000000000", "hello"]]}]}

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.relay.push_decode import PushRefused, decode_push
-from appliance.relay.push_proto import MalformedPushRequest, split_push
+from appliance.relay.listen.push_decode import PushRefused, decode_push
+from appliance.relay.listen.push_proto import MalformedPushRequest, split_push
 from tests.loki_double.proto import LabelPair, PushRequest
 
 LIMIT = 2**20

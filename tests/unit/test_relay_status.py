@@ -14,22 +14,22 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from appliance.config import model
 from appliance.config.units import Endpoint, Size
-from appliance.relay.dead_letter import DeadLetter, DeadLetters
-from appliance.relay.guard import GuardStats
-from appliance.relay.http_endpoints import HttpEndpoints
-from appliance.relay.http_server import HttpLimits, HttpServer
-from appliance.relay.impstats import Rsyslog
-from appliance.relay.intake import IntakeStats
-from appliance.relay.kernel import UdpLosses
-from appliance.relay.logproto import Entry
-from appliance.relay.metrics import PROMTAIL_REASONS, Metrics
-from appliance.relay.push_api import PushStats
-from appliance.relay.rates import RateMeter
-from appliance.relay.sender_stats import Histogram, LastError, SenderStats
-from appliance.relay.sources import Sources
-from appliance.relay.spool import NewSegment, Spool, SpoolFull
-from appliance.relay.status import Parts, build_status, first_troubles, troubles
-from appliance.relay.status_values import Status
+from appliance.relay.http.server import HttpLimits, HttpServer
+from appliance.relay.labels.cardinality import GuardStats
+from appliance.relay.listen.intake import IntakeStats
+from appliance.relay.listen.push_api import PushStats
+from appliance.relay.loki.push_format import Entry
+from appliance.relay.report.http_endpoints import HttpEndpoints
+from appliance.relay.report.impstats import Rsyslog
+from appliance.relay.report.metrics import PROMTAIL_REASONS, Metrics
+from appliance.relay.report.rates import RateMeter
+from appliance.relay.report.senders import Sources
+from appliance.relay.report.status import Parts, build_status, first_troubles, troubles
+from appliance.relay.report.status_values import Status
+from appliance.relay.report.udp_drops import UdpLosses
+from appliance.relay.send.stats import Histogram, LastError, SenderStats
+from appliance.relay.spool.dead_letters import DeadLetter, DeadLetters
+from appliance.relay.spool.spool import NewSegment, Spool, SpoolFull
 
 URL = "https://user:hunter2@loki.example:3100/loki/api/v1/push"
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from appliance.relay.answers import Answer, Failure, Kind, judge, parse_retry_after
-from appliance.relay.verdicts import Reason, names, parse_size, parse_time, verdicts_of
+from appliance.relay.loki.rejections import Reason, names, parse_size, parse_time, verdicts_of
+from appliance.relay.loki.response import Answer, Failure, Kind, judge, parse_retry_after
 
 STREAM = '{job="it\'s", path="a}, b", service_name="x"}'
 OLD = (

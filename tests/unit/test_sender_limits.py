@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from appliance.config.model import Duration, LokiLimits, Rate, Size
 from appliance.relay.hot import batch_streams
-from appliance.relay.limits import Need, StreamLimits
-from appliance.relay.logproto import StreamPart
+from appliance.relay.loki.push_format import StreamPart
+from appliance.relay.send.stream_limits import Need, StreamLimits
 from tests.unit.packing import BOTH, Modules
 
 SECOND = 10**9

@@ -8,8 +8,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.relay import logproto
-from appliance.relay.logproto import Entry, MalformedPush, StreamPart
+from appliance.relay.loki import push_format
+from appliance.relay.loki.push_format import Entry, MalformedPush, StreamPart
 
 SECOND = 10**9
 calmly = settings(deadline=None, max_examples=50)
@@ -77,7 +77,7 @@ def by_library(streams: list[tuple[str, list[Entry]]], with_hash: bool = False) 
 @calmly
 @given(pushes)
 def test_what_we_encode_the_library_reads_the_same(streams: list[tuple[str, list[Entry]]]) -> None:
-    decoded = Push.FromString(b"".join(logproto.encode_stream(labels, items) for labels, items in streams))
+    decoded = Push.FromString(b"".join(push_format.encode_stream(labels, items) for labels, items in streams))
     found = [
         (
             stream.labels.decode(),
@@ -99,8 +99,8 @@ def test_what_we_encode_the_library_reads_the_same(streams: list[tuple[str, list
 @given(pushes, st.booleans())
 def test_what_the_library_encodes_we_read_the_same(streams: list[tuple[str, list[Entry]]], with_hash: bool) -> None:
     body = by_library(streams, with_hash)
-    parts = logproto.scan_plain(body)
-    assert [(part.labels, logproto.entries_of(body, part)) for part in parts] == streams
+    parts = push_format.scan_plain(body)
+    assert [(part.labels, push_format.entries_of(body, part)) for part in parts] == streams
     for part, (_, items) in zip(parts, streams, strict=True):
         stamps = [item.timestamp_ns for item in items]
         assert (part.entries, part.oldest_ns, part.newest_ns) == (
@@ -118,20 +118,20 @@ def test_the_scan_in_use_finds_what_the_plain_one_finds(streams: list[tuple[str,
     body = by_library(
         [(labels, [e._replace(timestamp_ns=abs(e.timestamp_ns)) for e in some]) for labels, some in streams]
     )
-    assert logproto.scan(body) == logproto.scan_plain(body)
-    assert all(isinstance(part, StreamPart) for part in logproto.scan(body))
+    assert push_format.scan(body) == push_format.scan_plain(body)
+    assert all(isinstance(part, StreamPart) for part in push_format.scan(body))
 
 
 @calmly
 @given(st.binary(max_size=60))
 def test_any_bytes_are_read_or_refused_never_worse(body: bytes) -> None:
     try:
-        parts = logproto.scan(body)
+        parts = push_format.scan(body)
     except MalformedPush as error:
         assert "byte" in str(error)
         return
     for part in parts:
-        logproto.entries_of(body, part)
+        push_format.entries_of(body, part)
 
 
 @calmly
@@ -142,42 +142,42 @@ def test_a_push_cut_short_is_refused_or_a_shorter_push(
     body = by_library(streams)
     short = body[: data.draw(st.integers(0, len(body)))]
     try:
-        parts = logproto.scan(short)
+        parts = push_format.scan(short)
     except MalformedPush:
         return
-    assert logproto.select(short, parts) == short
+    assert push_format.select(short, parts) == short
 
 
 @calmly
 @given(st.lists(entries, min_size=2, max_size=9))
 def test_halves_hold_all_entries_in_order(items: list[Entry]) -> None:
-    body = logproto.encode_stream('{a="b"}', items)
-    first, second = logproto.halves(body, logproto.scan(body)[0]) or (b"", b"")
-    both = [logproto.entries_of(half, logproto.scan(half)[0]) for half in (first, second)]
+    body = push_format.encode_stream('{a="b"}', items)
+    first, second = push_format.halves(body, push_format.scan(body)[0]) or (b"", b"")
+    both = [push_format.entries_of(half, push_format.scan(half)[0]) for half in (first, second)]
     assert both[0] + both[1] == items
     assert both[0] and both[1]
 
 
 def test_a_single_entry_has_no_halves() -> None:
-    body = logproto.encode_stream('{a="b"}', [Entry(1, b"x")])
-    assert logproto.halves(body, logproto.scan(body)[0]) is None
+    body = push_format.encode_stream('{a="b"}', [Entry(1, b"x")])
+    assert push_format.halves(body, push_format.scan(body)[0]) is None
 
 
 @calmly
 @given(st.lists(st.lists(entries, max_size=4), min_size=1, max_size=4))
 def test_parts_of_one_stream_merge_in_order(groups: list[list[Entry]]) -> None:
-    bodies = [logproto.encode_stream('{a="b"}', group) for group in groups]
-    merged = logproto.merge('{a="b"}', [(body, logproto.scan(body)[0]) for body in bodies])
-    parts = logproto.scan(merged)
+    bodies = [push_format.encode_stream('{a="b"}', group) for group in groups]
+    merged = push_format.merge('{a="b"}', [(body, push_format.scan(body)[0]) for body in bodies])
+    parts = push_format.scan(merged)
     assert len(parts) == 1
-    assert logproto.entries_of(merged, parts[0]) == [entry for group in groups for entry in group]
+    assert push_format.entries_of(merged, parts[0]) == [entry for group in groups for entry in group]
 
 
 @calmly
 @given(pushes)
 def test_json_says_the_same(streams: list[tuple[str, list[Entry]]]) -> None:
-    body = logproto.encode_stream('{b="c"}', [item for _, items in streams for item in items])
-    pushed = json.loads(logproto.encode_json(body, logproto.scan(body)))
+    body = push_format.encode_stream('{b="c"}', [item for _, items in streams for item in items])
+    pushed = json.loads(push_format.encode_json(body, push_format.scan(body)))
     assert pushed["streams"][0]["stream"] == {"b": "c"}
     expected = [
         [
@@ -193,4 +193,4 @@ def test_json_says_the_same(streams: list[tuple[str, list[Entry]]]) -> None:
 
 def test_a_malformed_push_is_said_to_be_so() -> None:
     with pytest.raises(MalformedPush, match="longer than what holds it"):
-        logproto.scan(b"\x0a\x05\x00")
+        push_format.scan(b"\x0a\x05\x00")

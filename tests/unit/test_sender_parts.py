@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from appliance.config import model
 from appliance.config.units import Duration
-from appliance.relay.dead_letter import DeadLetter, DeadLetters
-from appliance.relay.logproto import (
+from appliance.relay.loki.credentials import SecretFile, SecretUnreadable
+from appliance.relay.loki.push_format import (
     Entry,
     MalformedPush,
     encode_raw,
@@ -22,9 +22,8 @@ from appliance.relay.logproto import (
     raw_entries,
     scan,
 )
-from appliance.relay.pace import Backoff, Pace
-from appliance.relay.parcel import Opener, compress, join_blocks
-from appliance.relay.repair import (
+from appliance.relay.loki.rejections import Reason, Verdict
+from appliance.relay.send.repair import (
     Bounds,
     broken,
     cut,
@@ -35,9 +34,10 @@ from appliance.relay.repair import (
     reduce_labels,
     restamp,
 )
-from appliance.relay.secrets import SecretFile, SecretUnreadable
-from appliance.relay.sorting import late
-from appliance.relay.verdicts import Reason, Verdict
+from appliance.relay.send.request import Opener, compress, join_blocks
+from appliance.relay.send.sorting import late
+from appliance.relay.send.throttle import Backoff, Pace
+from appliance.relay.spool.dead_letters import DeadLetter, DeadLetters
 
 SECOND = 10**9
 LIMITS = model.LokiLimits()
@@ -241,7 +241,7 @@ def test_dead_letters_are_private_complete_and_bounded(tmp_path: Path) -> None:
 def test_dead_letters_that_cannot_be_written_wait_and_stand_there_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appliance.relay.dead_letter._AGAIN", 0.0)
+    monkeypatch.setattr("appliance.relay.spool.dead_letters._AGAIN", 0.0)
     dead = DeadLetters(tmp_path / "dead", 10**6)
     buried: list[str] = []
     dead.bury([letter(0)], lambda: buried.append("first"))
@@ -265,7 +265,7 @@ def test_dead_letters_that_cannot_be_written_wait_and_stand_there_once(
 def test_dead_letters_in_memory_are_bounded_and_the_oldest_given_up_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appliance.relay.dead_letter._UNWRITTEN", 5)
+    monkeypatch.setattr("appliance.relay.spool.dead_letters._UNWRITTEN", 5)
     (tmp_path / "dead").write_text("in the way")
     dead = DeadLetters(tmp_path / "dead", 10**6)
     done: list[int] = []

@@ -1,10 +1,10 @@
 """What waits for a tenant is bounded, and goes in order."""
 
 from appliance.config import model
-from appliance.relay.logproto import StreamPart
-from appliance.relay.parcel import Carriage, Piece
-from appliance.relay.spool import Segment
-from appliance.relay.tenant import _PARTIAL_PIECES, Tenant
+from appliance.relay.loki.push_format import StreamPart
+from appliance.relay.send.queue import _PARTIAL_PIECES, Tenant
+from appliance.relay.send.request import Carriage, Piece
+from appliance.relay.spool.spool import Segment
 
 NOW_MS = 1_790_000_000_000
 

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from appliance.config import model
 from appliance.config.units import Duration, Size
 from appliance.errors import ApplianceError
-from appliance.relay import logproto
-from appliance.relay.spool import NewSegment, Segment, SegmentUnreadable, Spool, SpoolFull, parse_name
+from appliance.relay.loki import push_format
+from appliance.relay.spool.spool import NewSegment, Segment, SegmentUnreadable, Spool, SpoolFull, parse_name
 
 OLD = Path(__file__).parent / "data" / "spool-version-1"
 
 
 def batch(text: str = "hello", *, tenant: str = "", pad: int = 0) -> NewSegment:
-    body = logproto.encode_stream('{job="t"}', [logproto.Entry(5, text.encode() + os.urandom(pad), ())])
+    body = push_format.encode_stream('{job="t"}', [push_format.Entry(5, text.encode() + os.urandom(pad), ())])
     return NewSegment(bytes(cramjam.snappy.compress_raw(body)), None, 1, len(body), 5, 5, tenant)
 
 
@@ -170,7 +170,7 @@ def test_a_spool_of_the_first_version_is_read(tmp_path: Path) -> None:
     lines = []
     for segment in one.segments():
         body = bytes(cramjam.snappy.decompress_raw(one.load(segment).compressed))
-        lines += [entry.line for part in logproto.scan(body) for entry in logproto.entries_of(body, part)]
+        lines += [entry.line for part in push_format.scan(body) for entry in push_format.entries_of(body, part)]
     assert lines == [b"written by version 1, first", b"written by version 1, second"]
     assert [segment.tenant for segment in one.segments()] == ["", "team-a"]
 

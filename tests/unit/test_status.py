@@ -21,7 +21,7 @@ from appliance.host.status.facts import Certificate, Clock, Disk, Facts, Updates
 from appliance.host.status.gather import gather
 from appliance.host.status.verdict import judge
 from appliance.host.units import Unit
-from appliance.relay.x509_dates import dates
+from appliance.relay.report.x509_dates import dates
 
 NOW = 1_800_000_000.0
 GIB = 2**30
@@ -375,7 +375,7 @@ def test_dates_of_a_certificate_are_read_as_cryptography_reads_them(days: int) -
 def test_metrics_know_when_the_certificates_in_use_end(tmp_path: Path) -> None:
     from appliance.config.load import parse
     from appliance.host.tls import issue
-    from appliance.relay.x509_dates import expiries
+    from appliance.relay.report.x509_dates import expiries
 
     file = tmp_path / "server.crt"
     file.write_bytes(issue.new_authority("x", datetime.now(UTC)).certificate)

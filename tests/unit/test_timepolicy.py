@@ -6,7 +6,7 @@ import pytest
 
 from appliance.config import model
 from appliance.relay.hot import parse_timestamp
-from appliance.relay.timepolicy import TimePolicy
+from appliance.relay.parse.time_policy import TimePolicy
 
 
 def ns(text: str) -> int:

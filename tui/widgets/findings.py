@@ -9,7 +9,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from appliance.errors import ApplianceError
-from appliance.relay.check import Finding
+from appliance.relay.probe.check import Finding
 from tui.widgets.bars import Body
 
 MARKS = {

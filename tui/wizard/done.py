@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Static
 
-from appliance.relay.check import Finding
+from appliance.relay.probe.check import Finding
 from tui.devices import DeviceList, summary
 from tui.wizard.page import Page
 

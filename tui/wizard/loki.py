@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from appliance.errors import ApplianceError
-from appliance.relay.check import Finding
+from appliance.relay.probe.check import Finding
 from tui.answers import URL_HINT, Answers
 from tui.widgets.dialog import Dialog
 from tui.widgets.item import ChoiceItem, Item, SecretItem, TextItem

@@ -8,7 +8,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from appliance.errors import ApplianceError
-from appliance.relay.check import Finding
+from appliance.relay.probe.check import Finding
 from tui.answers import Answers
 from tui.widgets.item import ChoiceItem, Item, TextItem
 from tui.wizard.page import Page

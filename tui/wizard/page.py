@@ -18,7 +18,7 @@ from textual.widgets import Input, Static
 
 from appliance.config.problems import Problem
 from appliance.errors import ApplianceError
-from appliance.relay.check import Finding
+from appliance.relay.probe.check import Finding
 from tui.state import State
 from tui.widgets.bars import Body, KeyBar, TitleBar
 from tui.widgets.dialog import Pager

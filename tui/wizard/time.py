@@ -6,7 +6,7 @@ from typing import ClassVar
 from textual.widget import Widget
 
 from appliance.errors import ApplianceError
-from appliance.relay.check import Finding
+from appliance.relay.probe.check import Finding
 from tui.widgets.item import TextItem
 from tui.wizard.page import Page
 

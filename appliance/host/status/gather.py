@@ -23,7 +23,7 @@ from appliance.host.layout import DATA, RELAY_CONFIG, Layout
 from appliance.host.runner import Runner, run
 from appliance.host.status.facts import Certificate, Clock, Disk, Facts, Updates
 from appliance.host.units import show_units
-from appliance.relay.x509_dates import read_dates
+from appliance.relay.report.x509_dates import read_dates
 
 UNITS = ("appliance-relay.service", "rsyslog.service", "chrony.service", "systemd-networkd.service", "ssh.service")
 DEFAULT_HTTP = "127.0.0.1:9081"

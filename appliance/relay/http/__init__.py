@@ -1,0 +1,1 @@
+"""The HTTP server that the push API and the report endpoints share."""

@@ -1,0 +1,248 @@
+"""What an answer of Loki, or of whatever answers in its place, means for the push it is about.
+
+Pure: from an `Answer` to a `Judgement`. What is then done with the push is the sender's; how single
+entries are mended is `send/repair.py`. Loki's words are those of distributor and ingester as Loki 3.x
+writes them (pkg/validation/validate.go, pkg/ingester/stream.go) and as they were seen.
+"""
+
+import enum
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from appliance.relay.loki.rejections import Reason, Verdict, verdicts_of
+
+_LONGEST_WAIT = 3600.0
+"""Seconds of a Retry-After that are believed."""
+_SHOWN = 300
+"""Characters of an answer that are shown to people."""
+
+
+class Failure(enum.StrEnum):
+    """Why no answer came."""
+
+    DNS = "dns"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    RESET = "reset"
+    TLS = "tls"
+    PROXY = "proxy"
+    PROTOCOL = "protocol"
+    CREDENTIALS = "credentials"  # a file of ours cannot be read
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back for one push: a status and a body, or the `failure` that kept it away."""
+
+    status: int = 0
+    body: str = ""
+    retry_after: str = ""
+    content_type: str = ""
+    location: str = ""
+    failure: Failure | None = None
+    detail: str = ""
+    """What the system or library said about the failure."""
+    seconds: float = 0.0
+
+    @property
+    def code(self) -> str:
+        """As in metrics: the status, or the kind of failure."""
+        return str(self.failure) if self.failure else str(self.status)
+
+
+class Kind(enum.Enum):
+    """What has to happen with the push."""
+
+    STORED = "stored"
+    PARTIAL = "partial"  # verdicts about some streams or entries; the rest was stored
+    TENANT_RATE = "tenant_rate"  # nothing stored; later, slower
+    TOO_LARGE = "too_large"  # nothing stored; smaller
+    RETRY = "retry"  # perhaps nothing stored; later
+    CONFIGURATION = "configuration"  # nothing stored, and waiting alone does not help
+    REFUSED = "refused"  # refused for a reason that is not understood
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    kind: Kind
+    cause: str
+    """What happened, for people; one clause, no secrets."""
+    remedy: str
+    """What to do about it, one sentence."""
+    verdicts: tuple[Verdict, ...] = ()
+    retry_after: float | None = None
+    """Seconds that the server asked to wait."""
+    limit: int = 0
+    """The number of bytes (a second) that Loki named as its limit; 0 if none."""
+
+
+_REMEDIES = {
+    Failure.DNS: "check the host name in loki.url and the DNS servers of this machine",
+    Failure.REFUSED: "check that Loki runs and that host and port in loki.url are right",
+    Failure.UNREACHABLE: "check network, gateway and firewall between this machine and Loki",
+    Failure.TIMEOUT: "check that Loki is not overloaded and that no firewall drops the connection; see loki.timeout",
+    Failure.RESET: "check Loki and the proxies in front of it; https or http in loki.url may be the wrong one",
+    Failure.TLS: "check loki.tls: ca_file must hold the authority of Loki's certificate, server_name its name",
+    Failure.PROXY: "check loki.proxy, and that the proxy allows connections to Loki",
+    Failure.PROTOCOL: "check that loki.url points to Loki: what answers there does not speak HTTP as expected",
+    Failure.CREDENTIALS: "check that the file exists and that the relay's user may read it",
+    Failure.STOPPED: "none needed: the relay is stopping",
+}
+_CAUSES = {
+    Failure.DNS: "Loki's host name cannot be resolved",
+    Failure.REFUSED: "the connection to Loki was refused",
+    Failure.UNREACHABLE: "Loki cannot be reached",
+    Failure.TIMEOUT: "Loki did not answer in time",
+    Failure.RESET: "the connection to Loki was cut",
+    Failure.TLS: "TLS with Loki failed",
+    Failure.PROXY: "the proxy did not let the push through",
+    Failure.PROTOCOL: "the answer is not HTTP",
+    Failure.CREDENTIALS: "a file with credentials cannot be used",
+    Failure.STOPPED: "the push was broken off",
+}
+_CONFIGURATION = {
+    260: ("Loki blocks the ingestion of this tenant", "lift the block in Loki's limits (block_ingestion_until)"),
+    401: (
+        "Loki wants other credentials",
+        "check loki.basic_auth or loki.bearer_token_file; for 'no org id' set loki.tenant",
+    ),
+    403: ("Loki forbids this push", "check what the credentials and loki.tenant are allowed to do"),
+    404: ("nothing takes pushes at this URL", "check the path of loki.url; Loki's own is /loki/api/v1/push"),
+    405: ("nothing takes pushes at this URL", "check the path of loki.url; Loki's own is /loki/api/v1/push"),
+    407: ("the proxy wants credentials", "put user and password into loki.proxy"),
+    410: ("nothing takes pushes at this URL any more", "check loki.url"),
+    415: ("what answers does not take our encoding", "try the other loki.encoding"),
+    431: ("our headers are too large for what answers", "check loki.headers"),
+    501: ("what answers takes no pushes", "check loki.url"),
+}
+_NOT_LOKI = (
+    # (part of a 400's body, cause, remedy): the request as a whole was not understood, whatever it carried.
+    ("HTTP request to an HTTPS", "Loki's port speaks TLS", "write https:// in loki.url"),
+    ("HTTP request was sent to HTTPS", "Loki's port speaks TLS", "write https:// in loki.url"),
+    ("SSL certificate", "a client certificate is wanted", "set loki.tls.cert_file and key_file"),
+    ("not supported", "our encoding is not supported", "try the other loki.encoding"),
+    ("no org id", "Loki wants a tenant", "set loki.tenant"),
+)
+_WHOLE = "couldn't parse labels"
+"""Found before anything is stored: the whole push is refused for the labels of one stream."""
+_RATE = re.compile(r"ingestion rate limit exceeded.*?\(limit: (\d+) bytes/sec\)", re.DOTALL)
+_LARGER = re.compile(r"message larger than max \(\d+ vs\. (\d+)\)")
+
+
+def judge(answer: Answer, now: float) -> Judgement:
+    """`now` in Unix seconds is for a Retry-After that is a date."""
+    if answer.failure is not None:
+        return _judge_failure(answer.failure, answer.detail)
+    status, body = answer.status, answer.body
+    wait = parse_retry_after(answer.retry_after, now)
+    said = f"HTTP {status}" + (f": {_short(body)}" if body.strip() else "")
+    if status in _CONFIGURATION:
+        cause, remedy = _CONFIGURATION[status]
+        return Judgement(Kind.CONFIGURATION, f"{cause} ({said})", remedy, retry_after=wait)
+    if 200 <= status < 300:
+        if body.lstrip()[:1] == "<" or "html" in answer.content_type:
+            return Judgement(
+                Kind.CONFIGURATION, f"what answers is a web page, not Loki ({said})", "check host and path of loki.url"
+            )
+        return Judgement(Kind.STORED, "", "")
+    if 300 <= status < 400:
+        target = f" to {_short(answer.location)}" if answer.location else ""
+        return Judgement(
+            Kind.CONFIGURATION,
+            f"redirected{target}, which pushes do not follow ({said})",
+            "write the final URL in loki.url",
+        )
+    if status == 413 or "message larger than max" in body:
+        match = _LARGER.search(body)
+        return Judgement(
+            Kind.TOO_LARGE,
+            f"the push is too large for Loki or a proxy ({said})",
+            "set loki.limits.push_size to what they take; smaller pushes are tried",
+            limit=int(match[1]) if match else 0,
+        )
+    if status == 429:
+        return _judge_429(body, said, wait)
+    if 400 <= status < 500 and status not in (408, 425):
+        return _judge_400(status, body, said)
+    return Judgement(
+        Kind.RETRY,
+        f"Loki or a proxy fails ({said})",
+        "look at the log of Loki and of the proxies before it",
+        retry_after=wait,
+    )
+
+
+def _judge_failure(failure: Failure, detail: str) -> Judgement:
+    kind = Kind.CONFIGURATION if failure is Failure.CREDENTIALS else Kind.RETRY
+    cause = _CAUSES[failure] + (f": {_short(detail)}" if detail else "")
+    return Judgement(kind, cause, _REMEDIES[failure])
+
+
+def _judge_429(body: str, said: str, wait: float | None) -> Judgement:
+    verdicts = tuple(v for v in verdicts_of(body) if v.reason in (Reason.STREAM_RATE, Reason.STREAM_LIMIT))
+    if verdicts:
+        if verdicts[0].reason is Reason.STREAM_RATE:
+            cause, remedy = "a stream is over Loki's rate per stream", "raise per_stream_rate_limit in Loki"
+        else:
+            cause, remedy = (
+                "the tenant has too many streams",
+                "raise max_global_streams_per_user in Loki or use fewer labels",
+            )
+        return Judgement(Kind.PARTIAL, f"{cause} ({said})", remedy, verdicts, wait)
+    rate = _RATE.search(body)
+    return Judgement(
+        Kind.TENANT_RATE,
+        f"the tenant is over Loki's ingestion rate ({said})",
+        "raise ingestion_rate_mb and ingestion_burst_size_mb in Loki, or send less",
+        retry_after=wait,
+        limit=int(rate[1]) if rate else 0,
+    )
+
+
+def _judge_400(status: int, body: str, said: str) -> Judgement:
+    verdicts = verdicts_of(body)
+    if _WHOLE in body:
+        verdicts = tuple(verdict for verdict in verdicts if verdict.reason is Reason.LABEL_SYNTAX)
+        return Judgement(Kind.REFUSED, f"labels that Loki cannot parse ({said})", "look at the dead letters", verdicts)
+    if verdicts and status == 400:
+        return Judgement(
+            Kind.PARTIAL,
+            f"Loki refused entries ({said})",
+            "look at the dead letters and at the clocks of the senders",
+            verdicts,
+        )
+    for words, cause, remedy in _NOT_LOKI:
+        if words in body:
+            return Judgement(Kind.CONFIGURATION, f"{cause} ({said})", remedy)
+    return Judgement(
+        Kind.REFUSED, f"refused for a reason that is not known ({said})", "look at the dead letters and at Loki's log"
+    )
+
+
+def parse_retry_after(text: str, now: float) -> float | None:
+    """Seconds to wait, at most an hour, from seconds or an HTTP date (RFC 9110, 10.2.3); None if it is neither."""
+    text = text.strip()
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(text)
+        except (TypeError, ValueError, IndexError, OverflowError):
+            return None
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        seconds = (moment - datetime.fromtimestamp(now, UTC)).total_seconds()
+    if seconds != seconds:  # NaN
+        return None
+    return min(max(seconds, 0.0), _LONGEST_WAIT)
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

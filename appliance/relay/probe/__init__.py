@@ -1,0 +1,1 @@
+"""Checks that somebody asks for: connection to Loki, test messages, reading back."""

@@ -1,0 +1,1 @@
+"""What the relay reports about itself: metrics, status, readiness."""

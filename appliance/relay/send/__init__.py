@@ -1,0 +1,1 @@
+"""From the spool to Loki: queue, limits, requests and their outcomes."""

@@ -1,0 +1,1 @@
+"""Batches on disk: writing, reading, quarantine of unreadable files, and dead letters."""

@@ -1,0 +1,400 @@
+"""The spool: a directory of batches on disk, each file an HTTP body that Loki accepts.
+
+A segment is written to a temporary name, synced, renamed, and its directory synced; only then is
+it acknowledged. It goes when Loki has taken it. There is no index: the directory is the state, and
+what a segment is (order, age, size, checksum, tenant) stands in its name. Bounds are kept here;
+when to send, and what Loki said, is the sender's.
+"""
+
+import errno
+import fcntl
+import itertools
+import logging
+import os
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from appliance.config import model
+from appliance.errors import ApplianceError
+from appliance.relay.hot import BatchStreams
+from appliance.relay.spool.quarantine import move_aside
+
+log = logging.getLogger(__name__)
+
+SUFFIX = ".push"
+_TEMPORARY = ".writing"
+_VERSION = "1"
+_ASIDE = "set-aside"
+# What is handed to the sender without a second look at the disk. Enough for a sender that keeps up.
+_RECENT_BYTES = 4 * 2**20
+_DISK_RETRY = 5.0  # seconds before a disk that failed is thought worth another try
+_DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# A read that failed for want of something that comes back says nothing about the file.
+_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN}
+
+
+class SpoolFull(ApplianceError):
+    """The spool may take nothing more now: its size, the free space or the disk itself is at its bound."""
+
+
+class SegmentUnreadable(Exception):
+    """A segment cannot be read or is not what was written; `str()` is the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One file of the spool."""
+
+    sequence: int
+    """Order of arrival; increases for ever."""
+    created_ms: int
+    """When it was written, Unix milliseconds."""
+    oldest_ns: int
+    newest_ns: int
+    """Time stamps of the entries inside, Unix nanoseconds."""
+    entries: int
+    raw_size: int
+    """Bytes before compression."""
+    size: int
+    """Bytes on disk."""
+    crc: int
+    """CRC-32 of the file."""
+    tenant: str
+    """Tenant it was pushed for; empty for the configured one."""
+
+    @property
+    def name(self) -> str:
+        """The file's name, which holds every field but the size."""
+        numbers = f"{self.created_ms}-{self.oldest_ns}-{self.newest_ns}-{self.entries}-{self.raw_size}"
+        return f"{_VERSION}-{self.sequence:016x}-{numbers}-{self.crc:08x}-{self.tenant}{SUFFIX}"
+
+
+def parse_name(name: str, size: int) -> Segment:
+    """The segment that a file name of any known version describes; ValueError says why it is none."""
+    version, _, rest = name.removesuffix(SUFFIX).partition("-")
+    if version != _VERSION:
+        raise ValueError(f"written by another version ({version[:20]!r})")
+    fields = rest.split("-", 7)
+    if len(fields) != 8:
+        raise ValueError("its name is not that of a segment")
+    sequence, created, oldest, newest, entries, raw, crc, tenant = fields
+    return Segment(
+        int(sequence, 16), int(created), int(oldest), int(newest), int(entries), int(raw), size, int(crc, 16), tenant
+    )
+
+
+class LoadedSegment(NamedTuple):
+    """A segment's bytes as they go to Loki, and its streams where they are still known."""
+
+    segment: Segment
+    compressed: bytes
+    streams: BatchStreams | None
+
+
+class NewSegment(NamedTuple):
+    """What `Spool.append` takes: a compressed push and what is inside."""
+
+    compressed: bytes
+    streams: BatchStreams | None
+    entries: int
+    raw_size: int
+    oldest_ns: int
+    newest_ns: int
+    tenant: str
+
+
+@dataclass(slots=True)
+class SpoolStats:
+    """Counts since start, and what there is now."""
+
+    segments: int = 0
+    bytes: int = 0
+    entries: int = 0
+    written: int = 0
+    removed: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    """Entries given up, by reason."""
+    dropped_bytes: dict[str, int] = field(default_factory=dict)
+    """Their bytes, uncompressed."""
+    set_aside: int = 0
+    full: bool = False
+    full_reason: str = ""
+    blocked_since: float = 0.0
+    """Unix time since when nothing could be written; 0 while all is well."""
+    last_sync_seconds: float = 0.0
+
+
+class Spool:
+    """The directory and its bounds. Thread-safe: one thread appends, others load and remove."""
+
+    def __init__(self, settings: model.Spool, *, now: Callable[[], float] = time.time) -> None:
+        self._now = now
+        self._lock = threading.Lock()
+        self._arrived = threading.Condition(self._lock)
+        self._segments: dict[int, Segment] = {}
+        self._recent: dict[int, LoadedSegment] = {}
+        self._recent_bytes = 0
+        self._refused = 0  # bytes of the batch that did not fit
+        self._failed_at = 0.0  # monotonic time when the disk itself failed; 0 when only a bound was reached
+        self.stats = SpoolStats()
+        self.settings = settings
+        self.generous = False
+        """Twice the reserve may be used: a sender is about to go, and hands over what it has."""
+        self.path = Path(settings.path)
+        self._aside = self.path / _ASIDE
+        try:
+            self._aside.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            self._read_directory()
+        except OSError as error:
+            raise ApplianceError(
+                f"the spool {settings.path} cannot be used: {error.strerror}",
+                hint="set relay.spool.path to a directory that the relay's user may write",
+            ) from error
+        self._next = max(max(self._segments, default=0) + 1, int(self._now() * 1000))
+
+    def claim(self) -> None:
+        """Keep other relays out while this process lives; raises ApplianceError when one is in already.
+
+        Two that send the same files would store all of it twice.
+        """
+        try:
+            fcntl.flock(self._directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            hint = "end that one, or set another relay.spool.path"
+            raise ApplianceError(f"the spool {self.path} is in use by another relay", hint=hint) from error
+
+    def _read_directory(self) -> None:
+        found = []
+        with os.scandir(self.path) as entries:
+            for entry in entries:
+                if entry.name.endswith(_TEMPORARY):
+                    # A write that never finished; nobody was told that it was kept.
+                    os.unlink(entry.path)
+                elif entry.name.endswith(SUFFIX):
+                    try:
+                        found.append(parse_name(entry.name, entry.stat().st_size))
+                    except ValueError as error:
+                        self._move_aside(entry.name, str(error))
+        for segment in sorted(found, key=lambda segment: segment.sequence):
+            self._segments[segment.sequence] = segment
+            self._count(segment, +1)
+
+    def _count(self, segment: Segment, sign: int) -> None:
+        self.stats.segments += sign
+        self.stats.bytes += sign * segment.size
+        self.stats.entries += sign * segment.entries
+
+    # ---- reading: the sender's side ------------------------------------------------------------
+
+    def segments(self) -> list[Segment]:
+        """All segments, oldest first."""
+        with self._lock:
+            return list(self._segments.values())
+
+    def head(self, count: int) -> list[Segment]:
+        """The oldest `count` segments, oldest first."""
+        with self._lock:
+            return list(itertools.islice(self._segments.values(), count))
+
+    def tail(self, count: int) -> list[Segment]:
+        """The newest `count` segments, oldest of them first."""
+        with self._lock:
+            return list(itertools.islice(reversed(self._segments.values()), count))[::-1]
+
+    def __len__(self) -> int:
+        return len(self._segments)
+
+    def holds(self, segment: Segment) -> bool:
+        """Whether the segment is still there: neither taken by Loki, nor given up, nor set aside."""
+        return segment.sequence in self._segments
+
+    def wait_for_new(self, after_sequence: int, timeout: float) -> bool:
+        """Wait at most `timeout` seconds for a segment newer than `after_sequence`."""
+        with self._arrived:
+            return self._arrived.wait_for(lambda: self._newest() > after_sequence, timeout)
+
+    def _newest(self) -> int:
+        return next(reversed(self._segments), 0)
+
+    def wake(self) -> None:
+        """Let every waiting thread look again."""
+        with self._arrived:
+            self._arrived.notify_all()
+
+    def load(self, segment: Segment) -> LoadedSegment:
+        """The bytes of a segment.
+
+        Raises SegmentUnreadable if they are not what was written, OSError if reading may succeed later.
+        """
+        with self._lock:
+            recent = self._recent.pop(segment.sequence, None)
+            if recent is not None:
+                self._recent_bytes -= segment.size
+                return recent
+        try:
+            compressed = (self.path / segment.name).read_bytes()
+        except OSError as error:
+            if error.errno in _PASSING:
+                raise
+            raise SegmentUnreadable(f"cannot be read: {error.strerror}") from error
+        if len(compressed) != segment.size:
+            raise SegmentUnreadable(f"holds {len(compressed)} bytes, expected {segment.size}")
+        if zlib.crc32(compressed) != segment.crc:
+            raise SegmentUnreadable("its checksum does not match")
+        return LoadedSegment(segment, compressed, None)
+
+    def remove(self, segment: Segment, *, dropped: str = "") -> None:
+        """Forget a segment that Loki has taken, or that is given up for the reason `dropped`."""
+        with self._lock:
+            if self._segments.pop(segment.sequence, None) is None:
+                return
+            self._forget_recent(segment)
+            self._count(segment, -1)
+            self.stats.removed += 1
+            if dropped:
+                self.stats.dropped[dropped] = self.stats.dropped.get(dropped, 0) + segment.entries
+                self.stats.dropped_bytes[dropped] = self.stats.dropped_bytes.get(dropped, 0) + segment.raw_size
+        (self.path / segment.name).unlink(missing_ok=True)
+
+    def set_aside(self, segment: Segment, reason: str) -> None:
+        """Keep a segment that cannot be read out of the way, for a look; within its bound."""
+        with self._lock:
+            if self._segments.pop(segment.sequence, None) is None:
+                return
+            self._forget_recent(segment)
+            self._count(segment, -1)
+        self._move_aside(segment.name, reason)
+
+    def _move_aside(self, name: str, reason: str) -> None:
+        self.stats.set_aside += 1
+        move_aside(self.path / name, self._aside, reason, self.settings.max_set_aside)
+
+    def _forget_recent(self, segment: Segment) -> None:
+        if self._recent.pop(segment.sequence, None) is not None:
+            self._recent_bytes -= segment.size
+
+    # ---- writing -------------------------------------------------------------------------------
+
+    def append(self, batches: Iterable[NewSegment], *, at_the_end: bool = False) -> None:
+        """Write batches durably, in order, as one commit: all files, then the directory once.
+
+        Raises SpoolFull, with nothing written of the batch that does not even fit into the reserve and of
+        those after it; those before it are durable. The caller keeps what was not written: see `stats.written`.
+        `at_the_end` writes the little that is in memory when the relay stops over the bounds, which
+        hold again at the next start: a sender without acknowledgement would lose it.
+        """
+        started = time.monotonic()
+        before = self.stats.written
+        over = False
+        try:
+            for batch in batches:
+                over = not at_the_end and not self._make_room(len(batch.compressed))
+                self._publish(self._write(batch), batch)
+        finally:
+            if self.stats.written > before:
+                os.fsync(self._directory)
+                self.stats.last_sync_seconds = time.monotonic() - started
+        if not over:
+            self._not_full()
+
+    def _write(self, batch: NewSegment) -> Segment:
+        crc = zlib.crc32(batch.compressed)
+        segment = Segment(
+            self._next, int(self._now() * 1000), batch.oldest_ns, batch.newest_ns,
+            batch.entries, batch.raw_size, len(batch.compressed), crc, batch.tenant,
+        )  # fmt: skip
+        temporary = f"{segment.sequence:016x}{_TEMPORARY}"
+        try:
+            file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600, dir_fd=self._directory)
+            try:
+                view = memoryview(batch.compressed)
+                while view:
+                    view = view[os.write(file, view) :]
+                os.fdatasync(file)
+            finally:
+                os.close(file)
+            os.rename(temporary, segment.name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+        except OSError as error:
+            (self.path / temporary).unlink(missing_ok=True)
+            reason = "the disk is full" if error.errno in _DISK_IS_FULL else f"the disk fails: {error.strerror}"
+            raise self._full(reason, len(batch.compressed), failed=True) from error
+        self._next += 1
+        return segment
+
+    def _publish(self, segment: Segment, batch: NewSegment) -> None:
+        with self._arrived:
+            self._segments[segment.sequence] = segment
+            self._count(segment, +1)
+            self.stats.written += 1
+            if self._recent_bytes + segment.size <= _RECENT_BYTES:
+                self._recent[segment.sequence] = LoadedSegment(segment, batch.compressed, batch.streams)
+                self._recent_bytes += segment.size
+            self._arrived.notify_all()
+
+    def _make_room(self, size: int) -> bool:
+        """Keep the bounds for `size` more bytes, giving up the oldest if so configured, or raise SpoolFull.
+
+        False when the bytes have to go into the reserve.
+        """
+        self.drop_expired()
+        while reason := self._no_room_for(size):
+            oldest = self.head(1)
+            if self.settings.when_full == "block" or not oldest:
+                full = self._full(reason, size)
+                if self._no_room_for(size, reserve=self.settings.reserve * (2 if self.generous else 1)):
+                    raise full
+                return False
+            self.remove(oldest[0], dropped="spool_full")
+        return True
+
+    def _no_room_for(self, size: int, *, reserve: int = 0) -> str:
+        """Why `size` more bytes are too many; empty when they are not. `reserve` bytes go beyond the bounds."""
+        if self.stats.bytes + size > self.settings.max_size + reserve:
+            return f"it holds {self.stats.bytes} bytes of at most {int(self.settings.max_size)}"
+        space = os.statvfs(self._directory)
+        floor = self.settings.min_free - min(reserve, self.settings.min_free // 2)
+        if space.f_bavail * space.f_frsize - size < floor:
+            return f"less than {self.settings.min_free} are free on its file system"
+        return ""
+
+    def no_room(self) -> str:
+        """Why a further batch would not be taken now; empty when it would, or when it is worth a try."""
+        if self.stats.full and self._failed_at:
+            return self.stats.full_reason if time.monotonic() - self._failed_at < _DISK_RETRY else ""
+        if self.settings.when_full != "block":
+            return ""
+        reason = self._no_room_for(self._refused if self.stats.full else 0)
+        if self.stats.full and not reason:
+            self._not_full()  # room was made since, by Loki or by whoever cleared the disk
+        return reason
+
+    def _full(self, reason: str, size: int, *, failed: bool = False) -> SpoolFull:
+        self._refused = size
+        self._failed_at = time.monotonic() if failed else 0.0
+        self.stats.full = True
+        self.stats.full_reason = reason
+        self.stats.blocked_since = self.stats.blocked_since or self._now()
+        return SpoolFull(
+            f"the spool is full: {reason}", hint="bring Loki back, enlarge the disk or relay.spool.max_size"
+        )
+
+    def _not_full(self) -> None:
+        self.stats.full = False
+        self.stats.blocked_since = 0.0
+
+    def drop_expired(self) -> None:
+        """Give up what is older than the configured age, counted."""
+        if self.settings.max_age is None:
+            return
+        limit = (self._now() - self.settings.max_age) * 1000
+        while (oldest := self.head(1)) and oldest[0].created_ms < limit:
+            self.remove(oldest[0], dropped="spool_age")
+
+    def close(self) -> None:
+        os.close(self._directory)
