@@ -30,7 +30,9 @@ COMMANDS = {
     "relay": Entry("appliance.cli.relay", "Run the relay, with or without the rest of the appliance."),
     "import-promtail": Entry("appliance.cli.import_promtail", "Make an appliance.yaml of Promtail's configuration."),
     "support-bundle": Entry("appliance.cli.support_bundle", "Collect what a supporter needs, without secrets."),
-    "factory-reset": Entry("appliance.cli.factory_reset", "Forget all settings, and all logs if asked to."),
+    "factory-reset": Entry(
+        "appliance.cli.factory_reset", "Remove all settings, accounts and secrets; --logs: logs too."
+    ),
     "image": Entry("appliance.cli.image", "Make and check images for hypervisors."),
 }
 

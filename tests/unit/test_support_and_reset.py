@@ -131,3 +131,30 @@ def test_a_reset_with_logs_forgets_the_lines_too(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "var/lib/appliance/spool/1.seg").exists()
     assert (tmp_path / "var/lib/appliance/spool").is_dir()
+
+
+def test_a_reset_leaves_no_trace_of_whoever_used_the_machine(tmp_path: Path) -> None:
+    configured(tmp_path)
+    left_behind = [
+        "etc/appliance/user-data.sha256", "root/support-2026.tar.gz", "root/.bash_history", "var/log/wtmp",
+        "var/log/lastlog", "var/lib/cloud/instances/i-1/user-data.txt", "var/lib/cloud/sem/config_users.once",
+        "etc/ssh/authorized_keys.d/anna", "etc/sudoers.d/90-cloud-init-users", "var/lib/appliance/senders.json",
+    ]  # fmt: skip
+    for name in left_behind:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    reset(host_at(tmp_path), logs=False)
+    assert [name for name in left_behind if (tmp_path / name).exists()] == []
+
+
+def test_a_reset_restores_the_account_the_image_was_built_with(tmp_path: Path) -> None:
+    configured(tmp_path)
+    marker = tmp_path / "usr/lib/appliance/installed-administrator"
+    marker.parent.mkdir(parents=True)
+    marker.write_text("admin\nssh-ed25519 AAAA first\nssh-ed25519 BBBB second\n")
+    (tmp_path / "etc/ssh/authorized_keys.d").mkdir(parents=True)
+    (tmp_path / "etc/ssh/authorized_keys.d/other").write_text("ssh-ed25519 CCCC")
+    reset(host_at(tmp_path), logs=False)
+    keys = tmp_path / "etc/ssh/authorized_keys.d"
+    assert [key.name for key in keys.iterdir()] == ["admin"]
+    assert (keys / "admin").read_text() == "ssh-ed25519 AAAA first\nssh-ed25519 BBBB second\n"

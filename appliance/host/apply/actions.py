@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from appliance.host.accounts import lock_commands
 from appliance.host.layout import RELAY_CONFIG
 from appliance.host.system import render as names
 from appliance.host.tree import Absent, Change, File
@@ -102,14 +103,28 @@ def _administrator(changed: dict[str, Change]) -> Action | None:
         return None
     line = change.new.content.decode()
     name = line.partition(":")[0]
+    former = former_administrator(change)
     # `useradd` says 9 when the user is there already. The password goes by stdin: never in a process list.
     add = f"id -u {name} >/dev/null 2>&1 || useradd --create-home --shell /bin/bash --comment Administrator {name}"
     commands = (
         ("sh", "-c", add),
         ("usermod", "--append", "--groups", "adm,systemd-journal,sudo,appliance", name),
+        ("usermod", "--expiredate", "", name),  # a rename that was rolled back had locked it
         ("chpasswd", "--encrypted"),
+        *(lock_commands(former) if former else ()),
     )
     return Action("administrator", "Setting up the administrator", commands, stdin=line, risky=True)
+
+
+def former_administrator(change: Change) -> str:
+    """Return the account that a change of the administrator's name retires; empty when there is none.
+
+    It is locked at once and removed when the change is final, for until then it may be rolled back.
+    """
+    if not isinstance(change.old, File) or not isinstance(change.new, File):
+        return ""
+    old, new = (entry.content.decode().partition(":")[0] for entry in (change.old, change.new))
+    return old if old != new else ""
 
 
 def _relay(changed: dict[str, Change], restart: tuple[str, ...]) -> Action | None:

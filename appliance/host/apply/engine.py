@@ -17,9 +17,10 @@ from appliance.config.model import Config
 from appliance.config.problems import ConfigError
 from appliance.errors import ApplianceError
 from appliance.host import tree as trees
+from appliance.host.accounts import remove
 from appliance.host.addresses import own_addresses
 from appliance.host.apply import revert_clock
-from appliance.host.apply.actions import Action, actions_for
+from appliance.host.apply.actions import Action, actions_for, former_administrator
 from appliance.host.apply.generations import Generations, Unconfirmed
 from appliance.host.apply.health import wait_until_healthy
 from appliance.host.apply.lock import apply_lock
@@ -27,6 +28,7 @@ from appliance.host.apply.plan import Plan, plan_for
 from appliance.host.host import Host
 from appliance.host.layout import CONFIG
 from appliance.host.system.ports import uses_own_certificate
+from appliance.host.system.render import ADMINISTRATOR
 from appliance.host.system.secrets import hand_to_relay, make_secrets_directory
 from appliance.host.tree import File, changes
 
@@ -133,6 +135,8 @@ def apply(
             reason = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
             return _undo(plan, store, host, progress, old, pending, reason)
         boundary("healthy")
+        if pending is None:
+            _retire_administrator(store, host, old, new)
         store.prune()
         return Result(ok=True, generation=new, confirm_by=pending.deadline if pending else None)
 
@@ -149,6 +153,7 @@ def confirm(host: Host) -> int:
             )
         store.set_unconfirmed(None)
         revert_clock.disarm(host, waiting)
+        _retire_administrator(store, host, waiting.old, waiting.new)
         return waiting.new
 
 
@@ -206,6 +211,13 @@ def _prepare(config: Config, host: Host, progress: Progress) -> None:
 
         with _step("Seeing to certificates", progress):
             ensure_own(TlsStore(host.layout), config, own_addresses(host.runner) if host.services else [])
+
+
+def _retire_administrator(store: Generations, host: Host, old: int, new: int) -> None:
+    """Remove the administrator's former account once a change of name is final."""
+    for change in changes(store.tree(old), store.tree(new)):
+        if change.path == ADMINISTRATOR and (name := former_administrator(change)):
+            remove(host, name)
 
 
 def _recover(store: Generations, host: Host) -> None:
