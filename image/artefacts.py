@@ -49,7 +49,7 @@ def write_artefacts(
     wheels = sbom.python_packages((ROOT / "pyproject.toml").read_text(), (ROOT / "requirements.lock").read_text())
     listed, described = dist / f"{stem}.packages", dist / f"{stem}.cdx.json"
     listed.write_text(sbom.manifest(packages))
-    described.write_text(sbom.sbom(version, packages, wheels, epoch=epoch))
+    described.write_text(sbom.sbom(version, packages, wheels, sbom.packed_libraries(), epoch=epoch))
     note(f"{listed.name}, {described.name}: {len(packages)} Debian and {len(wheels)} Python packages")
 
     qcow2 = write_qcow2(disk, dist / f"{stem}.qcow2")

@@ -59,6 +59,30 @@ def manifest(packages: Iterable[DebianPackage]) -> str:
     return "".join(f"{each.name} {each.version} {each.architecture}\n" for each in packages)
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class PackedLibrary:
+    """A library outside Python's packages that is packed into the command; apt never updates it there."""
+
+    name: str
+    version: str
+
+
+def packed_libraries() -> list[PackedLibrary]:
+    """Return what the packed command carries of the Python that runs this: the same that PyInstaller packs."""
+    import platform
+    import pyexpat
+    import ssl
+    import zlib
+
+    openssl = ssl.OPENSSL_VERSION.split()[1]
+    return [
+        PackedLibrary("expat", pyexpat.EXPAT_VERSION.removeprefix("expat_")),
+        PackedLibrary("openssl", openssl),
+        PackedLibrary("python", platform.python_version()),
+        PackedLibrary("zlib", zlib.ZLIB_RUNTIME_VERSION),
+    ]
+
+
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 
 
@@ -100,6 +124,7 @@ def sbom(
     version: str,
     debian: Iterable[DebianPackage],
     python: Iterable[PythonPackage],
+    packed: Iterable[PackedLibrary] = (),
     *,
     epoch: int,
     release: str = "bookworm",
@@ -111,11 +136,16 @@ def sbom(
     from cyclonedx.model import Property
     from cyclonedx.model.bom import Bom, BomMetaData
     from cyclonedx.model.component import Component, ComponentType
+    from cyclonedx.model.license import DisjunctiveLicense
     from cyclonedx.output.json import JsonV1Dot5
     from packageurl import PackageURL
 
     root = Component(
-        name="forwarder-appliance", version=version, type=ComponentType.OPERATING_SYSTEM, bom_ref="appliance"
+        name="forwarder-appliance",
+        version=version,
+        type=ComponentType.OPERATING_SYSTEM,
+        bom_ref="appliance",
+        licenses=[DisjunctiveLicense(id="Apache-2.0")],
     )
     components = []
     for each in debian:
@@ -135,6 +165,19 @@ def sbom(
         purl = PackageURL("pypi", None, wheel.name, wheel.version)
         components.append(
             Component(name=wheel.name, version=wheel.version, type=ComponentType.LIBRARY, purl=purl, bom_ref=str(purl))
+        )
+    for library in packed:
+        purl = PackageURL("generic", None, library.name, library.version)
+        note = Property(name="appliance:packed", value="inside the appliance command; updated with it, not by apt")
+        components.append(
+            Component(
+                name=library.name,
+                version=library.version,
+                type=ComponentType.LIBRARY,
+                purl=purl,
+                bom_ref=str(purl),
+                properties=[note],
+            )
         )
     bom = Bom(components=components, metadata=BomMetaData(component=root, timestamp=datetime.fromtimestamp(epoch, UTC)))
     bom.serial_number = uuid.uuid5(

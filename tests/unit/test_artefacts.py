@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -179,3 +181,12 @@ def test_sums_are_sorted_by_name(tmp_path: Path) -> None:
     for name in ("b", "a"):
         (tmp_path / name).write_bytes(b"")
     assert [line.split()[1] for line in sha256sums([tmp_path / "b", tmp_path / "a"]).splitlines()] == ["a", "b"]
+
+
+def test_the_sbom_names_the_license_and_the_libraries_that_apt_does_not_update() -> None:
+    document = json.loads(sbom.sbom("1.2.3", [], [], sbom.packed_libraries(), epoch=1_700_000_000))
+    assert document["metadata"]["component"]["licenses"] == [{"license": {"id": "Apache-2.0"}}]
+    packed = {each["name"]: each["version"] for each in document["components"]}
+    assert set(packed) == {"expat", "openssl", "python", "zlib"}
+    assert all(re.match(r"\d+\.\d+", version) for version in packed.values())
+    assert packed["python"] == ".".join(map(str, sys.version_info[:3]))

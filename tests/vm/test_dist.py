@@ -66,3 +66,7 @@ def test_manifest_and_sbom_list_the_same_packages() -> None:
     assert debian == listed and len(listed) > 100
     python = {c["name"] for c in document["components"] if c["purl"].startswith("pkg:pypi/")}
     assert {"msgspec", "textual", "cramjam"} <= python
+    assert document["metadata"]["component"]["licenses"] == [{"license": {"id": "Apache-2.0"}}]
+    assert {"openssl", "python", "zlib", "expat"} <= {
+        c["name"] for c in document["components"] if c["purl"].startswith("pkg:generic/")
+    }
