@@ -156,7 +156,7 @@ class Spool:
                 f"the spool {settings.path} cannot be used: {error.strerror}",
                 hint="set relay.spool.path to a directory that the relay's user may write",
             ) from error
-        self._next = max(max(self._segments, default=0) + 1, int(self._now() * 1000))
+        self._next = max(max(self._segments, default=0) + 1, int(self._now() * 1e6))  # never the same twice
 
     def claim(self) -> None:
         """Keep other relays out while this process lives; raises ApplianceError when one is in already.
