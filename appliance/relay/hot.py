@@ -14,10 +14,12 @@ the compiled module `p` is a pointer into the buffer, uncompiled it is the buffe
 
 import re
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import cython
+
+from appliance.relay.inputs import INPUTS, Escaping, Input
 
 if cython.compiled:
     from cython.cimports.cpython.bytearray import PyByteArray_Resize  # type: ignore[import-not-found]
@@ -29,15 +31,15 @@ _META_ROOM = cython.declare(cython.int, 60000)  # bytes of metadata kept of an e
 _META_PAIRS = cython.declare(cython.int, 110)  # Loki refuses an entry with more than 128
 ROUTE_META_ROOM = 32768
 """Bytes of metadata that a route may give all its entries."""
-_ESCAPED = re.compile(rb"\x01([0-3][0-7]{2})")  # how our rsyslog writes a control character: rsyslog.conf.j2
-_JOURNAL = cython.declare(cython.int, 7)  # in INPUTS; what comes from it, rsyslog has not escaped
-_HEARTBEAT = cython.declare(cython.int, 8)  # behind INPUTS: no message
+_ESCAPED = re.compile(rb"\x01([0-3][0-7]{2})")  # a control character as in `inputs.Escaping.OCTAL`
+_JSON_ESCAPED = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|([\"\\/bfnrt]))")
+_JSON_LETTERS = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
+_JSON_TEXT = Escaping.JSON
+_HEARTBEAT = b"immark"  # by this input rsyslog hands over its heartbeat, which is no message
+_PREFIX_ROOM = cython.declare(cython.int, 512)  # bytes that stand before the message in a hand-over line, at most
+_WRITER_ROOM = cython.declare(cython.Py_ssize_t, 1 << 20)  # bytes of hand-over lines held before they must be taken
 _SPARE = 2  # bodies of past batches kept for the next ones
 _ROUTE_BYTES = 16 * 2**20  # of headers and metadata remembered with routes, before all are forgotten
-
-INPUTS = ("relp", "syslog_tcp", "udp", "tcp", "tls", "relp_in", "relp_tls", "journal")
-"""Names of the counters in `Packer.messages` and `Packer.bytes`. `relp` is a record without our own
-element on the RELP listener, `relp_in` one that rsyslog took by RELP."""
 
 # Why `feed_*` returned.
 NEED_MORE = 0
@@ -122,12 +124,17 @@ class Route:
 
 @cython.cclass
 class Conn:
-    """What the framing has to remember of one connection between two reads."""
+    """What the framing has to remember of one connection between two reads.
+
+    `protocol` is "tls" or "http" once the first bytes have shown that the sender does not speak syslog.
+    """
 
     input = cython.declare(cython.int, visibility="public")
     trusted = cython.declare(cython.bint, visibility="public")
     sender = cython.declare(bytes, visibility="public")
     octets = cython.declare(cython.bint, visibility="public")
+    protocol = cython.declare(str, visibility="public")
+    known: cython.bint  # its first bytes have been looked at
     discard = cython.declare(cython.longlong, visibility="public")
     skip_line = cython.declare(cython.bint, visibility="public")
     txn_first = cython.declare(cython.longlong, visibility="public")
@@ -141,6 +148,8 @@ class Conn:
         self.trusted = trusted
         self.sender = sender
         self.octets = False
+        self.protocol = ""
+        self.known = False
         self.discard = 0
         self.skip_line = False
         self.txn_first = 0
@@ -512,141 +521,105 @@ def parse_timestamp(text: bytes) -> int:
 
 
 def _unescaped(text: bytes) -> bytes:
-    """The text with the control characters that our rsyslog has escaped."""
+    """The text with its control characters, which stood there as `inputs.Escaping.OCTAL`."""
     return _ESCAPED.sub(lambda found: bytes((int(found[1], 8),)), text) if b"\1" in text else text
 
 
-@cython.cclass
-class Packer:
-    """Fills one batch at a time. Not thread-safe: it belongs to the loop's thread.
+@cython.cfunc
+@cython.exceptval(check=False)
+def _unescape(
+    to: cython.p_uchar, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t
+) -> cython.Py_ssize_t:
+    """`_unescaped` into `to`, which has room for as much; the bytes written."""
+    at: cython.Py_ssize_t = 0
+    i: cython.Py_ssize_t = start
+    while i < end:
+        if p[i] == 1 and i + 3 < end and 48 <= p[i + 1] <= 51 and 48 <= p[i + 2] <= 55 and 48 <= p[i + 3] <= 55:
+            to[at] = (p[i + 1] - 48) * 64 + (p[i + 2] - 48) * 8 + (p[i + 3] - 48)
+            i += 4
+        else:
+            to[at] = p[i]
+            i += 1
+        at += 1
+    return at
 
-    `routes` maps a record's key to its Route. `resolver` is asked for what is not there:
-    `resolve(pri, host, app, procid, msgid, sd, sender, input) -> Route`, all bytes but the numbers;
-    `salvage(record, sender, input, now_ns) -> (Route, ns, text, metadata pairs, words)`, for what is
-    not RFC 5424; `believe(stamp_ns, received_ns, has_zone, sender, stamp) -> (ns, repair)` decides about a
-    time stamp out of range.
+
+def _json_character(found: re.Match[bytes]) -> bytes:
+    if found[1]:
+        return chr(int(found[1], 16)).encode("utf-8", "surrogatepass")
+    return _JSON_LETTERS.get(found[2], found[2])
+
+
+def _json_unescaped(text: bytes) -> bytes:
+    """The text of a JSON string (RFC 8259 section 7); what is no escape in it stays as it is."""
+    return _JSON_ESCAPED.sub(_json_character, text) if b"\\" in text else text
+
+
+_HTTP = re.compile(rb"(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|PATCH|CONNECT|TRACE|PRI) [!-~]+ HTTP/[0-9.]{1,3}\r?\n")
+_FIRST_BYTES = 2048  # that show the protocol of a connection
+
+
+def _protocol(data: bytes) -> str | None:
+    """What a connection that begins with `data` speaks, if not syslog: "tls" (a handshake record of
+    RFC 8446 section 5.1), "http" (a request line of RFC 9112 section 3) or "". None: too little to say.
     """
+    if data.startswith(b"\x16"):
+        return None if len(data) == 1 else "tls" if data[1] == 3 else ""
+    if data[0:1].isupper() and b"\n" not in data and len(data) < _FIRST_BYTES:
+        return None
+    return "http" if _HTTP.match(data) else ""
 
-    resolver = cython.declare(object, visibility="public")
-    routes = cython.declare(dict, visibility="public")
-    max_routes = cython.declare(cython.int, visibility="public")
-    route_bytes: cython.longlong
-    # What becomes metadata, and whether more than priority, host and application decides the labels.
-    with_process = cython.declare(cython.bint, visibility="public")
-    with_message_id = cython.declare(cython.bint, visibility="public")
-    with_sender = cython.declare(cython.bint, visibility="public")
-    with_input = cython.declare(cython.bint, visibility="public")
-    with_structured = cython.declare(cython.bint, visibility="public")
-    with_repairs = cython.declare(cython.bint, visibility="public")
-    wide_key = cython.declare(cython.bint, visibility="public")
-    # Time: entries inside these distances (ns) from their receipt are believed without asking.
-    always_ask = cython.declare(cython.bint, visibility="public")
-    max_past = cython.declare(cython.longlong, visibility="public")
-    max_past_without_zone = cython.declare(cython.longlong, visibility="public")
-    max_future = cython.declare(cython.longlong, visibility="public")
+
+@cython.cclass
+class Framing:
+    """Cuts what a connection carries into messages (RFC 6587); what becomes of one is the subclass's."""
+
     max_message = cython.declare(cython.Py_ssize_t, visibility="public")
     now_ns = cython.declare(cython.longlong, visibility="public")
-    # Counters.
+    frames_cut = cython.declare(cython.longlong, visibility="public")
     messages = cython.declare(object, visibility="public")
     octets = cython.declare(object, visibility="public")
-    repaired = cython.declare(dict, visibility="public")
-    dropped = cython.declare(cython.longlong, visibility="public")
-    frames_cut = cython.declare(cython.longlong, visibility="public")
-    # The batch.
-    batch_size = cython.declare(cython.Py_ssize_t, visibility="public")
-    arena: bytearray
-    room: cython.Py_ssize_t
-    used: cython.Py_ssize_t
-    label_bytes: cython.Py_ssize_t
-    count = cython.declare(cython.int, visibility="public")
-    epoch: cython.longlong
-    targets: list
-    tallies: list
-    spare: list
-    entry_slot: cython.int[::1]
-    entry_size: cython.int[::1]
+    other_protocols = cython.declare(dict, visibility="public")
+    inputs = cython.declare(tuple, visibility="public")
     input_messages: cython.longlong[::1]
     input_octets: cython.longlong[::1]
-    # Metadata of the entry being made.
-    meta: bytearray
-    meta_used: cython.Py_ssize_t
-    meta_pairs: cython.int
     words: list
-    escaped: cython.bint
-    second_text: cython.uchar[19]
-    second_ns: cython.longlong
 
-    def __init__(self, resolver: Any, *, batch_size: int, max_message: int) -> None:
-        self.resolver = resolver
-        self.routes = {}
-        self.max_routes = 65536
-        self.route_bytes = 0
-        self.with_process = True
-        self.with_message_id = True
-        self.with_sender = True
-        self.with_input = False
-        self.with_structured = True
-        self.with_repairs = True
-        self.wide_key = False
-        self.always_ask = False
-        self.max_past = 6 * 86400 * 1000000000
-        self.max_past_without_zone = 3000 * 1000000000
-        self.max_future = 300 * 1000000000
+    def __init__(self, max_message: int, inputs: Sequence[Input]) -> None:
         self.max_message = max_message
         self.now_ns = 0
-        self.messages = array("q", [0] * 8)
-        self.octets = array("q", [0] * 8)
+        self.frames_cut = 0
+        self.inputs = tuple(inputs)
+        self.messages = array("q", bytes(8 * len(inputs)))
+        self.octets = array("q", bytes(8 * len(inputs)))
         self.input_messages = self.messages
         self.input_octets = self.octets
-        self.repaired = {}
-        self.dropped = 0
-        self.frames_cut = 0
-        self.batch_size = batch_size
-        # The arena takes one more entry of any size when the batch is nearly at its size.
-        self.room = batch_size + max_message * 4 + _META_ROOM + ROUTE_META_ROOM + 4096
-        self.arena = bytearray(self.room)
-        self.meta = bytearray(_META_ROOM + 70000)
-        self.entry_slot = array("i", bytes(4 * _MAX_ENTRIES))
-        self.entry_size = array("i", bytes(4 * _MAX_ENTRIES))
-        self.epoch = 0
+        self.other_protocols = {}
         self.words = []
-        self.escaped = False
-        self.spare = []
-        self._clear()
 
     @cython.cfunc
-    def _clear(self) -> cython.void:
-        self.used = 0
-        self.label_bytes = 0
-        self.count = 0
-        self.epoch += 1
-        self.targets = []
-        self.tallies = []
-
-    def follow(self, packer: Any) -> None:
-        """Go on counting where another packer stopped, to which nothing is given any more.
-
-        The numbers of batches go on too: by them streams and senders know that they are in this one.
-        """
-        before: Packer = cython.cast(Packer, packer)
-        self.epoch = before.epoch + 1
-        self.repaired = before.repaired
-        self.dropped = before.dropped
-        self.frames_cut = before.frames_cut
-        self.messages[:] = before.messages
-        self.octets[:] = before.octets
+    def _frame(self, conn: Conn, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> object:
+        """Take one message; `words` says what the framing had to do to it."""
+        raise NotImplementedError
 
     @cython.cfunc
-    @cython.inline
+    def _word(self, word: str) -> cython.int:
+        """Note what was repaired in the message being taken."""
+        self.words.append(word)
+        return 0
+
+    @cython.cfunc
     @cython.exceptval(check=False)
     def _full(self) -> cython.bint:
-        return self.used + self.label_bytes >= self.batch_size or self.count >= _MAX_ENTRIES
+        """Whether no further message can be taken now."""
+        return False
 
-    def size(self) -> int:
-        """Bytes of the batch so far."""
-        return self.used + self.label_bytes
-
-    # ---- framing -------------------------------------------------------------------------------
+    @cython.cfunc
+    def _cut(self, conn: Conn, p: cython.p_uchar, start: cython.Py_ssize_t) -> object:
+        """Take the first `max_message` bytes of a longer one."""
+        self._word("cut")
+        self.frames_cut += 1
+        return self._frame(conn, p, start, start + self.max_message)
 
     def feed_syslog(self, conn: Conn, buffer: bytearray, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> int:
         """Take all whole frames of [start, end) (RFC 6587, octet-counted or LF, decided per frame).
@@ -658,6 +631,12 @@ class Packer:
         i: cython.Py_ssize_t = start
         j: cython.Py_ssize_t
         size: cython.longlong
+        counted: cython.int
+        if not conn.known:
+            self._look(conn, p, start, end)
+        if conn.protocol == "tls":
+            conn.consumed = end
+            return NEED_MORE
         while i < end:
             if conn.discard > 0:
                 size = min(conn.discard, end - i)
@@ -684,23 +663,24 @@ class Packer:
                 while j < end and j - i < 10 and _digit(p[j]):
                     size = size * 10 + (p[j] - 48)
                     j += 1
-                if j + 1 >= end and j - i < 10:
-                    break  # the number may go on, or what follows is not here yet
-                # "123 <": a count stands before a priority, or a sender that counts goes on counting.
-                if p[j] == 32 and (p[j + 1] == 60 or conn.octets):
+                if j == end:
+                    break  # the number may go on
+                counted = self._counted(conn, p, j, end, size)
+                if counted < 0:
+                    break
+                if counted:
                     j += 1
                     conn.octets = True
                     if size > self.max_message:
                         if end - j < self.max_message:
                             break
-                        self._record(conn, p, j, j + self.max_message, True)
-                        self.frames_cut += 1
+                        self._cut(conn, p, j)
                         conn.discard = size - self.max_message
                         i = j + self.max_message
                         continue
                     if j + size > end:
                         break
-                    self._record(conn, p, j, j + size, False)
+                    self._frame(conn, p, j, j + size)
                     i = j + size
                     continue
             elif conn.octets and p[i] != 60:
@@ -711,30 +691,80 @@ class Packer:
                         break
                     j = i + self.max_message
                 self._word("framing")
-                self._record(conn, p, i, j, False)
+                self._frame(conn, p, i, j)
                 i = j
                 continue
             j = _find(p, i, end, 10)
             if j < 0:
                 if end - i >= self.max_message:
-                    self._record(conn, p, i, i + self.max_message, True)
-                    self.frames_cut += 1
+                    self._cut(conn, p, i)
                     conn.skip_line = True
                     i += self.max_message
                     continue
                 break
             if j - i > self.max_message:
-                self._record(conn, p, i, i + self.max_message, True)
-                self.frames_cut += 1
+                self._cut(conn, p, i)
             else:
-                self._record(conn, p, i, j, False)
+                self._frame(conn, p, i, j)
             i = j + 1
         conn.consumed = i
         return NEED_MORE
 
     @cython.cfunc
+    def _look(self, conn: Conn, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.int:
+        """Find out from its first bytes whether a connection speaks something else than syslog."""
+        if start < end and (p[start] == 60 or _digit(p[start])):
+            conn.known = True
+            return 0
+        protocol = _protocol(_bytes(p, start, min(end, start + _FIRST_BYTES)))
+        if protocol is not None:
+            conn.known = True
+            conn.protocol = protocol
+            if protocol:
+                self.other_protocols[protocol] = self.other_protocols.get(protocol, 0) + 1
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def _counted(
+        self,
+        conn: Conn,
+        p: cython.p_uchar,
+        at: cython.Py_ssize_t,
+        end: cython.Py_ssize_t,
+        size: cython.longlong,
+    ) -> cython.int:
+        """Whether the number that ends at `at` is the count of a frame (1) or the beginning of a line (0).
+
+        It is a count when a priority stands behind it ("123 <34>"). A sender that counts may leave out
+        the priority: then what stands behind the frame must be the next one. -1: more is needed to say.
+        """
+        j: cython.Py_ssize_t = at + 1
+        stop: cython.Py_ssize_t
+        if p[at] != 32:
+            return 0
+        if j == end:
+            return -1
+        if p[j] == 60:
+            j += 1
+            while j < end and _digit(p[j]):
+                j += 1
+            if j == end and j - at < 6:
+                return -1
+            return 1 if 0 < j - at - 2 < 4 and p[j] == 62 else 0
+        if not conn.octets or size > self.max_message:
+            return 0
+        stop = j + size
+        if stop < end:
+            return 1 if p[stop] == 10 or p[stop] == 13 or p[stop] == 0 or p[stop] == 32 or _digit(p[stop]) else 0
+        if stop == end:
+            return 1
+        return -1 if _find(p, j, end, 10) < 0 else 0
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
     def _resync(self, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """Where the next frame ("123 <14>") begins after `start`, or the line ends; -1 if not in sight."""
+        """Where the next frame ("123 <14") begins after `start`, or the line ends; -1 if not in sight."""
         i: cython.Py_ssize_t = start
         j: cython.Py_ssize_t
         while i < end:
@@ -759,8 +789,267 @@ class Packer:
             return BATCH_FULL
         if end > start and not conn.skip_line and conn.discard == 0:
             self._word("unterminated")
-            self._record(conn, p, start, min(end, start + self.max_message), end - start > self.max_message)
+            if end - start > self.max_message:
+                self._cut(conn, p, start)
+            else:
+                self._frame(conn, p, start, end)
         return NEED_MORE
+
+
+@cython.final
+@cython.cclass
+class RecordWriter(Framing):
+    """Makes hand-over lines of messages: `UNIX.FRACTION SENDER INPUT[;WORD,…] RAW LF`, RAW as it came.
+
+    Control characters of RAW but TAB are written as `inputs.Escaping.OCTAL`. Not thread-safe.
+    """
+
+    buffer: bytearray
+    used: cython.Py_ssize_t
+    # What stands before the message, as it was for the one before: those of one read share it.
+    prefix: bytes
+    prefix_conn: Conn
+    prefix_ns: cython.longlong
+
+    def __init__(self, max_message: int, *, inputs: Sequence[Input] = INPUTS) -> None:
+        super().__init__(max_message, inputs)
+        # Takes one more line of any size when it is nearly full.
+        self.buffer = bytearray(_WRITER_ROOM + 4 * max_message + _PREFIX_ROOM)
+        self.used = 0
+        self.prefix = b""
+        self.prefix_conn = Conn(0, b"", False)
+        self.prefix_ns = -1
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def _full(self) -> cython.bint:
+        return self.used >= _WRITER_ROOM
+
+    def size(self) -> int:
+        """Bytes of lines that wait to be taken."""
+        return self.used
+
+    def take(self) -> bytes:
+        """The lines since the last call, each with its LF."""
+        lines = bytes(memoryview(self.buffer)[: self.used])
+        self.used = 0
+        return lines
+
+    @cython.cfunc
+    def _prefix(self, conn: Conn) -> bytes:
+        seconds: cython.longlong = self.now_ns // 1000000000
+        micros: cython.longlong = (self.now_ns - seconds * 1000000000) // 1000
+        name: str = self.inputs[conn.input].handed_over
+        if self.words:
+            name += ";" + ",".join(self.words)
+            self.words = []
+        return b"%d.%06d %b %b " % (seconds, micros, conn.sender or b"-", name.encode())
+
+    @cython.cfunc
+    def _frame(self, conn: Conn, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> object:
+        control: cython.uchar = 0
+        k: cython.Py_ssize_t
+        c: cython.uchar
+        to: cython.p_uchar = self.buffer
+        at: cython.Py_ssize_t = self.used
+        prefix: bytes
+        while end > start and (p[end - 1] == 10 or p[end - 1] == 13 or p[end - 1] == 0):
+            end -= 1
+        if end == start:
+            if self.words:
+                self.words = []
+            return None
+        self.input_messages[conn.input] += 1
+        self.input_octets[conn.input] += end - start
+        if self.words:
+            prefix = self._prefix(conn)
+        else:
+            if self.prefix_ns != self.now_ns or self.prefix_conn is not conn:
+                self.prefix = self._prefix(conn)
+                self.prefix_ns = self.now_ns
+                self.prefix_conn = conn
+            prefix = self.prefix
+        if cython.compiled:
+            memcpy(to + at, cython.cast(cython.p_char, prefix), len(prefix))
+            for k in range(start, end):
+                control |= ((p[k] < 32) & (p[k] != 9)) | (p[k] == 127)
+        else:
+            to[at : at + len(prefix)] = prefix
+            control = 1
+        at += len(prefix)
+        if control:
+            for k in range(start, end):
+                c = p[k]
+                if (c < 32 and c != 9) or c == 127:
+                    to[at] = 1
+                    to[at + 1] = 48 + (c >> 6)
+                    to[at + 2] = 48 + ((c >> 3) & 7)
+                    to[at + 3] = 48 + (c & 7)
+                    at += 4
+                else:
+                    to[at] = c
+                    at += 1
+        else:
+            _copy(to, at, p, start, end - start)
+            at += end - start
+        to[at] = 10
+        self.used = at + 1
+        return None
+
+
+@cython.final
+@cython.cclass
+class Packer(Framing):
+    """Fills one batch at a time. Not thread-safe: it belongs to the loop's thread.
+
+    `routes` maps a record's key to its Route. `resolver` is asked for what is not there:
+    `resolve(pri, host, app, procid, msgid, sd, sender, input) -> Route`, all bytes but the numbers;
+    `salvage(record, sender, input, now_ns) -> (Route, ns, text, metadata pairs, words)`, for what is
+    not RFC 5424; `believe(stamp_ns, received_ns, has_zone, sender, stamp) -> (ns, repair)` decides about a
+    time stamp out of range.
+    """
+
+    resolver = cython.declare(object, visibility="public")
+    routes = cython.declare(dict, visibility="public")
+    max_routes = cython.declare(cython.int, visibility="public")
+    route_bytes: cython.longlong
+    # What becomes metadata, and whether more than priority, host and application decides the labels.
+    with_process = cython.declare(cython.bint, visibility="public")
+    with_message_id = cython.declare(cython.bint, visibility="public")
+    with_sender = cython.declare(cython.bint, visibility="public")
+    with_input = cython.declare(cython.bint, visibility="public")
+    with_structured = cython.declare(cython.bint, visibility="public")
+    with_repairs = cython.declare(cython.bint, visibility="public")
+    wide_key = cython.declare(cython.bint, visibility="public")
+    # Time: entries inside these distances (ns) from their receipt are believed without asking.
+    always_ask = cython.declare(cython.bint, visibility="public")
+    max_past = cython.declare(cython.longlong, visibility="public")
+    max_past_without_zone = cython.declare(cython.longlong, visibility="public")
+    max_future = cython.declare(cython.longlong, visibility="public")
+    # Counters.
+    repaired = cython.declare(dict, visibility="public")
+    dropped = cython.declare(cython.longlong, visibility="public")
+    # The batch.
+    batch_size = cython.declare(cython.Py_ssize_t, visibility="public")
+    arena: bytearray
+    room: cython.Py_ssize_t
+    used: cython.Py_ssize_t
+    label_bytes: cython.Py_ssize_t
+    count = cython.declare(cython.int, visibility="public")
+    epoch: cython.longlong
+    targets: list
+    tallies: list
+    spare: list
+    entry_slot: cython.int[::1]
+    entry_size: cython.int[::1]
+    # The message being read: how it came, and where in its bytes the parts of its header stand.
+    handed_over: dict
+    last_input: bytes
+    last_source: cython.int
+    scratch: bytearray
+    source: cython.int
+    received: cython.longlong
+    sender: cython.p_uchar
+    sender0: cython.Py_ssize_t
+    sender1: cython.Py_ssize_t
+    octal: cython.bint  # text and structured data are as in `inputs.Escaping.OCTAL`
+    json: cython.bint  # the text is as in `inputs.Escaping.JSON`
+    heartbeat: cython.bint
+    pri: cython.int
+    has_zone: cython.bint
+    stamp: cython.longlong
+    stamp0: cython.Py_ssize_t
+    stamp1: cython.Py_ssize_t
+    host0: cython.Py_ssize_t
+    host1: cython.Py_ssize_t
+    app0: cython.Py_ssize_t
+    app1: cython.Py_ssize_t
+    proc0: cython.Py_ssize_t
+    proc1: cython.Py_ssize_t
+    id0: cython.Py_ssize_t
+    id1: cython.Py_ssize_t
+    sd0: cython.Py_ssize_t
+    sd1: cython.Py_ssize_t
+    words0: cython.Py_ssize_t
+    words1: cython.Py_ssize_t
+    # Metadata of the entry being made.
+    meta: bytearray
+    meta_used: cython.Py_ssize_t
+    meta_pairs: cython.int
+    second_text: cython.uchar[19]
+    second_ns: cython.longlong
+
+    def __init__(self, resolver: Any, *, batch_size: int, max_message: int, inputs: Sequence[Input] = INPUTS) -> None:
+        super().__init__(max_message, inputs)
+        self.handed_over = {each.handed_over.encode(): at for at, each in enumerate(inputs) if each.handed_over}
+        self.last_input = b""
+        self.last_source = -1
+        self.scratch = bytearray(4 * max_message + _PREFIX_ROOM)
+        self.heartbeat = False
+        self.octal = False
+        self.json = False
+        self.resolver = resolver
+        self.routes = {}
+        self.max_routes = 65536
+        self.route_bytes = 0
+        self.with_process = True
+        self.with_message_id = True
+        self.with_sender = True
+        self.with_input = False
+        self.with_structured = True
+        self.with_repairs = True
+        self.wide_key = False
+        self.always_ask = False
+        self.max_past = 6 * 86400 * 1000000000
+        self.max_past_without_zone = 3000 * 1000000000
+        self.max_future = 300 * 1000000000
+        self.repaired = {}
+        self.dropped = 0
+        self.batch_size = batch_size
+        # The arena takes one more entry of any size when the batch is nearly at its size.
+        self.room = batch_size + max_message * 4 + _META_ROOM + ROUTE_META_ROOM + 4096
+        self.arena = bytearray(self.room)
+        self.meta = bytearray(_META_ROOM + 70000)
+        self.entry_slot = array("i", bytes(4 * _MAX_ENTRIES))
+        self.entry_size = array("i", bytes(4 * _MAX_ENTRIES))
+        self.epoch = 0
+        self.spare = []
+        self._clear()
+
+    @cython.cfunc
+    def _clear(self) -> cython.void:
+        self.used = 0
+        self.label_bytes = 0
+        self.count = 0
+        self.epoch += 1
+        self.targets = []
+        self.tallies = []
+
+    def follow(self, packer: Any) -> None:
+        """Go on counting where another packer stopped, to which nothing is given any more.
+
+        The numbers of batches go on too: by them streams and senders know that they are in this one.
+        """
+        before: Packer = cython.cast(Packer, packer)
+        self.epoch = before.epoch + 1
+        self.repaired = before.repaired
+        self.dropped = before.dropped
+        self.frames_cut = before.frames_cut
+        self.other_protocols = before.other_protocols
+        self.messages[:] = before.messages
+        self.octets[:] = before.octets
+
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(check=False)
+    def _full(self) -> cython.bint:
+        return self.used + self.label_bytes >= self.batch_size or self.count >= _MAX_ENTRIES
+
+    def size(self) -> int:
+        """Bytes of the batch so far."""
+        return self.used + self.label_bytes
+
+    # ---- framing -------------------------------------------------------------------------------
 
     def feed_relp(self, conn: Conn, buffer: bytearray, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> int:
         """Take all whole `syslog` frames of [start, end): `TXNR SP COMMAND SP DATALEN [SP DATA] LF`.
@@ -829,8 +1118,7 @@ class Packer:
             if size > self.max_message:
                 if end - j < self.max_message:
                     break
-                self._record(conn, p, j, j + self.max_message, True)
-                self.frames_cut += 1
+                self._cut(conn, p, j)
                 conn.discard = size - self.max_message
                 i = j + self.max_message
             else:
@@ -840,7 +1128,7 @@ class Packer:
                     conn.consumed = i
                     return PROTOCOL_ERROR
                 if size:
-                    self._record(conn, p, j, j + size, False)
+                    self._frame(conn, p, j, j + size)
                 i = j + size + 1
             if conn.txn_count and number == conn.txn_first + conn.txn_count:
                 conn.txn_count += 1
@@ -853,7 +1141,139 @@ class Packer:
         conn.consumed = i
         return NEED_MORE
 
-    # ---- one record ----------------------------------------------------------------------------
+    # ---- hand-over lines -----------------------------------------------------------------------
+
+    def feed_handover(self, conn: Conn, buffer: bytearray, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> int:
+        """Take all whole lines of [start, end): `UNIX.FRACTION SENDER INPUT[;WORD,…] MESSAGE LF`.
+
+        `conn.consumed` is where the unread rest begins, always with a line. What has no such prefix
+        is kept as text, as the sender and the input of `conn`, with the word `handover`.
+        """
+        p: cython.p_uchar = buffer
+        i: cython.Py_ssize_t = start
+        j: cython.Py_ssize_t
+        longest: cython.Py_ssize_t = 4 * self.max_message + _PREFIX_ROOM
+        escape: cython.Py_ssize_t = start - 1  # where the next escaped character stands
+        while i < end:
+            j = _find(p, i, end, 10)
+            if conn.skip_line:
+                if j < 0:
+                    i = end
+                    break
+                conn.skip_line = False
+                i = j + 1
+                continue
+            if self._full():
+                conn.consumed = i
+                return BATCH_FULL
+            if j < 0 and end - i < longest:
+                break
+            if j < 0 or j - i > longest:  # nobody writes such a line: its beginning is kept
+                j = i + longest
+                conn.skip_line = True
+            if escape < i:
+                escape = _find(p, i, end, 1)
+                if escape < 0:
+                    escape = end
+            if j > i:
+                self._line(conn, p, i, j, escape < j)
+            i = j if conn.skip_line else j + 1
+        conn.consumed = i
+        return NEED_MORE
+
+    @cython.cfunc
+    def _line(
+        self, conn: Conn, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t, escaped: cython.bint
+    ) -> object:
+        """Take one hand-over line without its LF; `escaped` says whether 0x01 stands in it."""
+        at: cython.Py_ssize_t = self._prefix(p, start, end)
+        to: cython.p_uchar = p
+        self.octal = False
+        self.json = False
+        if at < 0:
+            self._word("handover")
+            self._received_by(conn)
+            at = start
+        elif self.inputs[self.source].escaping == _JSON_TEXT:
+            self.json = True
+            escaped = False
+        if escaped:
+            to = self.scratch
+            end = _unescape(to, p, at, end)
+            at = 0
+        if end - at > self.max_message:
+            self._word("cut")
+            self.frames_cut += 1
+            end = at + self.max_message
+        return self._message(False, to, at, end)
+
+    @cython.cfunc
+    def _prefix(self, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Read what stands before the message of a hand-over line; where that begins, or -1 with nothing set."""
+        i: cython.Py_ssize_t = start
+        j: cython.Py_ssize_t
+        stop: cython.Py_ssize_t
+        sender: cython.Py_ssize_t
+        source: cython.int
+        received: cython.longlong = 0
+        scale: cython.longlong = 100000000
+        while i < end and _digit(p[i]) and i - start < 11:
+            received = received * 10 + (p[i] - 48)
+            i += 1
+        if i == start or received > 9223372035:
+            return -1
+        received *= 1000000000
+        if i < end and p[i] == 46:
+            i += 1
+            while i < end and _digit(p[i]):
+                received += scale * (p[i] - 48)
+                scale //= 10
+                i += 1
+        if i >= end or p[i] != 32:
+            return -1
+        sender = i + 1
+        i = _find(p, sender, min(end, sender + 256), 32)
+        if i <= sender:
+            return -1
+        j = i + 1
+        stop = _find(p, j, min(end, j + 256), 32)
+        if stop < 0:
+            stop = end  # no message: what a sender left empty
+        source = self._input(p, j, stop)
+        if source < 0:
+            return -1
+        self.received = received
+        self.source = source
+        self.sender = p
+        self.sender0 = sender
+        self.sender1 = i
+        if i - sender == 1 and p[sender] == 45:
+            self.sender1 = sender
+        return min(stop + 1, end)
+
+    @cython.cfunc
+    def _input(self, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.int:
+        """The index of the input of that name in a hand-over, or -1; words behind a `;` are noted."""
+        semicolon: cython.Py_ssize_t
+        source: cython.int
+        name: bytes = self.last_input
+        if _is(p, start, end, name) and len(name) == end - start:
+            return self.last_source
+        semicolon = _find(p, start, end, 59)
+        name = _bytes(p, start, end if semicolon < 0 else semicolon)
+        found: object = self.handed_over.get(name)
+        if found is None:
+            return -1
+        source = found
+        if semicolon >= 0:
+            for word in _bytes(p, semicolon + 1, end).decode("utf-8", "replace").split(","):
+                self._word(word)
+        else:
+            self.last_input = name
+            self.last_source = source
+        return source
+
+    # ---- one message ---------------------------------------------------------------------------
 
     @cython.cfunc
     def _word(self, word: str) -> cython.int:
@@ -863,212 +1283,278 @@ class Packer:
         return 0
 
     @cython.cfunc
-    def _record(
-        self, conn: Conn, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t, cut: cython.bint
+    def _received_by(self, conn: Conn) -> cython.void:
+        """The message being made came by this connection, now."""
+        self.source = conn.input
+        self.received = self.now_ns
+        self.sender = conn.sender
+        self.sender0 = 0
+        self.sender1 = len(conn.sender)
+
+    @cython.cfunc
+    def _sender(self) -> bytes:
+        return _bytes(self.sender, self.sender0, self.sender1)
+
+    @cython.cfunc
+    def _frame(self, conn: Conn, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> object:
+        self._received_by(conn)
+        self.octal = False
+        self.json = False
+        self._message(conn.trusted, p, start, end)
+        if self.heartbeat:
+            self.heartbeat = False
+            conn.unacked -= 1
+        return None
+
+    @cython.cfunc
+    def _message(
+        self, trusted: cython.bint, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t
     ) -> object:
-        """Parse one record (RFC 5424 section 6) and add its entry."""
-        i: cython.Py_ssize_t
-        pri: cython.int = 0
-        source: cython.int = conn.input
+        """Read one message and add its entry. `trusted`: it may hold what only our rsyslog knows."""
+        at: cython.Py_ssize_t
+        route: Route
         self.meta_used = 0
         self.meta_pairs = 0
-        if cut:
-            self._word("cut")
         while end > start and (p[end - 1] == 10 or p[end - 1] == 13 or p[end - 1] == 0):
             end -= 1
         if end == start:
             if self.words:
                 self.words = []
             return None
-        i = start + 1
-        if p[start] != 60:
-            return self._salvage(conn, p, start, end)
-        while i < end and _digit(p[i]) and i < start + 4:
-            pri = pri * 10 + (p[i] - 48)
-            i += 1
-        if i + 3 >= end or i == start + 1 or pri > 191 or p[i] != 62 or p[i + 1] != 49 or p[i + 2] != 32:
-            return self._salvage(conn, p, start, end)
-        i += 3
-        stamp0: cython.Py_ssize_t = i
-        stamp1: cython.Py_ssize_t = _find(p, i, end, 32)
-        if stamp1 < 0:
-            return self._salvage(conn, p, start, end)
-        host0: cython.Py_ssize_t = stamp1 + 1
-        host1: cython.Py_ssize_t = _find(p, host0, end, 32)
-        if host1 < 0:
-            return self._salvage(conn, p, start, end)
-        app0: cython.Py_ssize_t = host1 + 1
-        app1: cython.Py_ssize_t = _find(p, app0, end, 32)
-        if app1 < 0:
-            return self._salvage(conn, p, start, end)
-        proc0: cython.Py_ssize_t = app1 + 1
-        proc1: cython.Py_ssize_t = _find(p, proc0, end, 32)
-        if proc1 < 0:
-            return self._salvage(conn, p, start, end)
-        id0: cython.Py_ssize_t = proc1 + 1
-        id1: cython.Py_ssize_t = _find(p, id0, end, 32)
-        if id1 < 0:
-            id1 = end
-        received: cython.longlong = self.now_ns
-        has_zone: cython.bint = True
-        sender0: cython.Py_ssize_t = 0
-        sender1: cython.Py_ssize_t = 0
-        x0: cython.Py_ssize_t = 0
-        x1: cython.Py_ssize_t = 0
-        i = id1 + 1
-        if i > end:
-            i = end
-        ours: cython.bint = False
-        if conn.trusted and i + 10 < end and _is(p, i, end, b'[fwd@0 r="'):
-            # What only rsyslog knows: [fwd@0 r="…" s="…" i="…" p="…" x="…"], always in this order.
-            j: cython.Py_ssize_t = i + 10
-            seconds: cython.longlong = 0
-            scale: cython.longlong = 100000000
-            while j < end and _digit(p[j]) and j < i + 22:
-                seconds = seconds * 10 + (p[j] - 48)
-                j += 1
-            seconds *= 1000000000
-            if j < end and p[j] == 46:
-                j += 1
-                while j < end and _digit(p[j]):
-                    seconds += scale * (p[j] - 48)
-                    scale //= 10
-                    j += 1
-            if _is(p, j, end, b'" s="'):
-                sender0 = j + 5
-                sender1 = _find(p, sender0, end, 34)
-                if sender1 >= 0 and _is(p, sender1, end, b'" i="'):
-                    j = sender1 + 5
-                    input1: cython.Py_ssize_t = _find(p, j, end, 34)
-                    if input1 > 0 and _is(p, input1, end, b'" p="') and input1 + 6 < end:
-                        source = _input(p, j, input1)
-                        has_zone = p[input1 + 5] == 49
-                        j = input1 + 6
-                        if _is(p, j, end, b'" x="'):
-                            x0 = j + 5
-                            x1 = _find(p, x0, end, 34)
-                            j = x1
-                        if j > 0 and _is(p, j, end, b'"]'):
-                            ours = True
-                            received = seconds
-                            i = j + 2
-            if not ours:
-                sender0 = sender1 = x0 = x1 = 0
-                has_zone = True
-                source = conn.input
-        if source == _HEARTBEAT:  # no message: rsyslog only looks whether its session is alive
-            conn.unacked -= 1
+        at = self._rfc5424(trusted, p, start, end)
+        if self.heartbeat:  # no message: rsyslog only looks whether its session is alive
             if self.words:
                 self.words = []
             return None
-        self.escaped = ours and source != _JOURNAL
-        self.input_messages[source] += 1
-        self.input_octets[source] += end - start
-        sd0: cython.Py_ssize_t = i
-        sd1: cython.Py_ssize_t = i
-        if i < end and p[i] == 45 and (i + 1 == end or p[i + 1] == 32):
-            i += 1
-        elif i < end and p[i] == 91:
-            sd1 = self._structured(p, i, end)
-            if sd1 > 0:
-                i = sd1
-            else:
-                sd1 = sd0  # not well-formed: it stays in the text
-                self._word("structured_data")
-        elif i < end and p[i] != 32 and not ours:
-            self._word("structured_data")
-        if i < end and p[i] == 32:
-            i += 1
-        # Who: the route decides the labels, and is kept from the last time where it can be.
-        key: object
-        nohost: cython.bint = host1 - host0 == 1 and p[host0] == 45
-        if self.wide_key or nohost:
-            sender: bytes = _bytes(p, sender0, sender1) if ours else conn.sender
-            fields: bytes = _bytes(p, host0, id1 if self.wide_key else app1)
-            key = (pri, source, fields, sender, _bytes(p, sd0, sd1) if self.wide_key else b"")
-        else:
-            if cython.compiled:
-                # One small object for a message: the key is host and application as they stand, and
-                # input and priority in the two bytes before them, which are put back at once.
-                last: cython.uchar = p[host0 - 2]
-                p[host0 - 2] = source
-                p[host0 - 1] = pri
-                key = _bytes(p, host0 - 2, app1)
-                p[host0 - 2] = last
-                p[host0 - 1] = 32
-            else:
-                key = bytes([source, pri]) + bytes(p[host0:app1])
-        found: object = self.routes.get(key)
-        route: Route
-        if found is None:
-            route = self.resolver.resolve(
-                pri,
-                _bytes(p, host0, host1),
-                _bytes(p, app0, app1),
-                _bytes(p, proc0, proc1),
-                _bytes(p, id0, id1),
-                _bytes(p, sd0, sd1),
-                _bytes(p, sender0, sender1) if ours else conn.sender,
-                INPUTS[source],
-            )
-            if not self.routes or len(self.routes) >= self.max_routes or self.route_bytes > _ROUTE_BYTES:
-                self.routes.clear()
-                self.route_bytes = 0
-            self.route_bytes += app1 - host0 + len(route.meta)
-            if self.wide_key:
-                self.route_bytes += id1 - app1 + sd1 - sd0
-            self.routes[key] = route
-        else:
-            route = cython.cast(Route, found)
+        self.input_messages[self.source] += 1
+        self.input_octets[self.source] += end - start
+        if at < 0:
+            return self._salvage(p, start, end)
+        route = self._route(p)
         if route.target is None:
             self.dropped += 1
             if self.words:
                 self.words = []
             return None
-        # When.
-        stamp: cython.longlong = self._stamp(p, stamp0, stamp1)
+        self._time(p)
+        self._describe(p)
+        self._entry(route, self.stamp, p, at, end)
+        return None
+
+    @cython.cfunc
+    def _rfc5424(
+        self, trusted: cython.bint, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t
+    ) -> cython.Py_ssize_t:
+        """Read the header and the structured data of RFC 5424 section 6; where the text begins, or -1."""
+        i: cython.Py_ssize_t = start + 1
+        pri: cython.int = 0
+        words: cython.bint = True
+        if p[start] != 60:
+            return -1
+        while i < end and _digit(p[i]) and i < start + 4:
+            pri = pri * 10 + (p[i] - 48)
+            i += 1
+        if i + 3 >= end or i == start + 1 or pri > 191 or p[i] != 62 or p[i + 1] != 49 or p[i + 2] != 32:
+            return -1
+        self.pri = pri
+        self.stamp0 = i + 3
+        self.stamp1 = _find(p, self.stamp0, end, 32)
+        if self.stamp1 < 0:
+            return -1
+        self.host0 = self.stamp1 + 1
+        self.host1 = _find(p, self.host0, end, 32)
+        if self.host1 < 0:
+            return -1
+        self.app0 = self.host1 + 1
+        self.app1 = _find(p, self.app0, end, 32)
+        if self.app1 < 0:
+            return -1
+        self.proc0 = self.app1 + 1
+        self.proc1 = _find(p, self.proc0, end, 32)
+        if self.proc1 < 0:
+            return -1
+        self.id0 = self.proc1 + 1
+        self.id1 = _find(p, self.id0, end, 32)
+        if self.id1 < 0:
+            self.id1 = end
+        self.has_zone = True
+        self.words0 = 0
+        self.words1 = 0
+        i = min(self.id1 + 1, end)
+        if trusted and i + 10 < end and _is(p, i, end, b'[fwd@0 r="'):
+            pri = i
+            i = self._own_element(p, i, end)
+            if self.heartbeat:
+                return i
+            words = i == pri
+        self.sd0 = i
+        self.sd1 = i
+        if i < end and p[i] == 45 and (i + 1 == end or p[i + 1] == 32):
+            i += 1
+        elif i < end and p[i] == 91:
+            self.sd1 = self._structured(p, i, end)
+            if self.sd1 > 0:
+                i = self.sd1
+            else:
+                self.sd1 = self.sd0  # not well-formed: it stays in the text
+                self._word("structured_data")
+        elif i < end and p[i] != 32 and words:
+            self._word("structured_data")
+        if i < end and p[i] == 32:
+            i += 1
+        return i
+
+    @cython.cfunc
+    def _own_element(self, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Read what only rsyslog knows: [fwd@0 r="…" s="…" i="…" p="…" x="…"], always in this order.
+
+        Where it ends, or `start` with nothing set.
+        """
+        j: cython.Py_ssize_t = start + 10
+        first: cython.Py_ssize_t = j
+        seconds: cython.longlong = 0
+        scale: cython.longlong = 100000000
+        sender0: cython.Py_ssize_t
+        sender1: cython.Py_ssize_t
+        input0: cython.Py_ssize_t
+        input1: cython.Py_ssize_t
+        words0: cython.Py_ssize_t = 0
+        words1: cython.Py_ssize_t = 0
+        source: cython.int
+        while j < end and _digit(p[j]) and j < first + 12:
+            seconds = seconds * 10 + (p[j] - 48)
+            j += 1
+        seconds *= 1000000000
+        if j < end and p[j] == 46:
+            j += 1
+            while j < end and _digit(p[j]):
+                seconds += scale * (p[j] - 48)
+                scale //= 10
+                j += 1
+        if not _is(p, j, end, b'" s="'):
+            return start
+        sender0 = j + 5
+        sender1 = _find(p, sender0, end, 34)
+        if sender1 < 0 or not _is(p, sender1, end, b'" i="'):
+            return start
+        input0 = sender1 + 5
+        input1 = _find(p, input0, end, 34)
+        if input1 < 0 or not _is(p, input1, end, b'" p="') or input1 + 6 >= end:
+            return start
+        j = input1 + 6
+        if _is(p, j, end, b'" x="'):
+            words0 = j + 5
+            words1 = _find(p, words0, end, 34)
+            j = words1
+        if j < 0 or not _is(p, j, end, b'"]'):
+            return start
+        if _is(p, input0, input1, _HEARTBEAT) and input1 - input0 == len(_HEARTBEAT):
+            self.heartbeat = True
+            return start
+        source = self._input(p, input0, input1)
+        if source >= 0:
+            self.source = source
+        self.octal = self.inputs[self.source].escaping != _JSON_TEXT
+        self.has_zone = p[input1 + 5] == 49
+        self.received = seconds
+        self.sender = p
+        self.sender0 = sender0
+        self.sender1 = sender1
+        self.words0 = words0
+        self.words1 = words1
+        return j + 2
+
+    @cython.cfunc
+    def _route(self, p: cython.p_uchar) -> Route:
+        """Who: the route decides the labels, and is kept from the last time where it can be."""
+        key: object
+        last: cython.uchar
+        host0: cython.Py_ssize_t = self.host0
+        route: Route
+        if self.wide_key or (self.host1 - host0 == 1 and p[host0] == 45):
+            key = (
+                self.pri,
+                self.source,
+                _bytes(p, host0, self.id1 if self.wide_key else self.app1),
+                self._sender(),
+                _bytes(p, self.sd0, self.sd1) if self.wide_key else b"",
+            )
+        elif cython.compiled:
+            # One small object for a message: the key is host and application as they stand, and
+            # input and priority in the two bytes before them, which are put back at once.
+            last = p[host0 - 2]
+            p[host0 - 2] = self.source
+            p[host0 - 1] = self.pri
+            key = _bytes(p, host0 - 2, self.app1)
+            p[host0 - 2] = last
+            p[host0 - 1] = 32
+        else:
+            key = bytes([self.source, self.pri]) + bytes(p[host0 : self.app1])
+        found: object = self.routes.get(key)
+        if found is not None:
+            return cython.cast(Route, found)
+        route = self.resolver.resolve(
+            self.pri,
+            _bytes(p, host0, self.host1),
+            _bytes(p, self.app0, self.app1),
+            _bytes(p, self.proc0, self.proc1),
+            _bytes(p, self.id0, self.id1),
+            _bytes(p, self.sd0, self.sd1),
+            self._sender(),
+            self.inputs[self.source].name,
+        )
+        if not self.routes or len(self.routes) >= self.max_routes or self.route_bytes > _ROUTE_BYTES:
+            self.routes.clear()
+            self.route_bytes = 0
+        self.route_bytes += self.app1 - host0 + len(route.meta)
+        if self.wide_key:
+            self.route_bytes += self.id1 - self.app1 + self.sd1 - self.sd0
+        self.routes[key] = route
+        return route
+
+    @cython.cfunc
+    def _time(self, p: cython.p_uchar) -> cython.int:
+        """When: the message's own time while it is believable, else that of its receipt."""
+        start: cython.Py_ssize_t = self.stamp0
+        end: cython.Py_ssize_t = self.stamp1
+        stamp: cython.longlong = self._stamp(p, start, end)
         if stamp < 0:
-            if not (stamp1 - stamp0 == 1 and p[stamp0] == 45):
+            if not (end - start == 1 and p[start] == 45):
                 self._word("timestamp")
                 if self.with_repairs:
-                    self._add_bytes(b"original_timestamp", _bytes(p, stamp0, stamp1))
-            stamp = received
+                    self._add_bytes(b"original_timestamp", _bytes(p, start, end))
+            stamp = self.received
         elif (
             self.always_ask
-            or stamp > received + self.max_future
-            or stamp < received - (self.max_past if has_zone else self.max_past_without_zone)
+            or stamp > self.received + self.max_future
+            or stamp < self.received - (self.max_past if self.has_zone else self.max_past_without_zone)
         ):
             believed: tuple = self.resolver.believe(
-                stamp,
-                received,
-                has_zone,
-                _bytes(p, sender0, sender1) if ours else conn.sender,
-                _bytes(p, stamp0, stamp1),
+                stamp, self.received, self.has_zone, self._sender(), _bytes(p, start, end)
             )
             stamp = believed[0]
             if believed[1]:
                 self._word(believed[1])
                 if self.with_repairs:
-                    self._add_bytes(b"original_timestamp", _bytes(p, stamp0, stamp1))
-        # What goes with it.
-        if self.with_process and not (proc1 - proc0 == 1 and p[proc0] == 45):
-            self._add(b"\x0a\x0aprocess_id\x12", p, proc0, proc1)
-        if self.with_message_id and not (id1 - id0 == 1 and p[id0] == 45) and id1 > id0:
-            self._add(b"\x0a\x0amessage_id\x12", p, id0, id1)
-        if self.with_sender:
-            if ours:
-                if sender1 > sender0:
-                    self._add(b"\x0a\x06sender\x12", p, sender0, sender1)
-            elif conn.sender:
-                own: cython.p_uchar = conn.sender
-                self._add(b"\x0a\x06sender\x12", own, 0, len(conn.sender))
+                    self._add_bytes(b"original_timestamp", _bytes(p, start, end))
+        self.stamp = stamp
+        return 0
+
+    @cython.cfunc
+    def _describe(self, p: cython.p_uchar) -> cython.int:
+        """What goes with it: the metadata of the header and of its way here."""
+        if self.with_process and not (self.proc1 - self.proc0 == 1 and p[self.proc0] == 45):
+            self._add(b"\x0a\x0aprocess_id\x12", p, self.proc0, self.proc1)
+        if self.with_message_id and not (self.id1 - self.id0 == 1 and p[self.id0] == 45) and self.id1 > self.id0:
+            self._add(b"\x0a\x0amessage_id\x12", p, self.id0, self.id1)
+        if self.with_sender and self.sender1 > self.sender0:
+            self._add(b"\x0a\x06sender\x12", self.sender, self.sender0, self.sender1)
         if self.with_input:
-            self._add_bytes(b"input", INPUTS[source].encode())
-        if x1 > x0:
-            for word in _bytes(p, x0, x1).decode("utf-8", "replace").split(","):
+            self._add_bytes(b"input", self.inputs[self.source].name.encode())
+        if self.words1 > self.words0:
+            for word in _bytes(p, self.words0, self.words1).decode("utf-8", "replace").split(","):
                 self._word(word)
-        self._entry(route, stamp, p, i, end)
-        return None
+        return 0
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -1094,20 +1580,19 @@ class Packer:
         return _timestamp(p, start, end)
 
     @cython.cfunc
-    def _salvage(self, conn: Conn, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> object:
-        """A record that is not RFC 5424: as text, or in RFC 3164, by the plain Python of `parse/rfc3164.py`."""
-        self.input_messages[conn.input] += 1
-        self.input_octets[conn.input] += end - start
-        self.escaped = False
+    def _salvage(self, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> object:
+        """Take a message in no form that is read here, by the plain Python of `parse`."""
         words: list = self.words
+        body: cython.p_uchar
+        record: bytes = _bytes(p, start, end)
+        if self.json:
+            record = _json_unescaped(record)
+            self.json = False
+        self.octal = False
         self.words = []
-        salvaged: tuple = self.resolver.salvage(_bytes(p, start, end), conn.sender, INPUTS[conn.input], self.now_ns)
-        return self._salvaged(words, salvaged[0], salvaged[1], salvaged[2], salvaged[3], salvaged[4], conn)
-
-    @cython.cfunc
-    def _salvaged(
-        self, words: list, route: Route, stamp: cython.longlong, text: bytes, pairs: list, more: list, conn: Conn
-    ) -> object:
+        salvaged: tuple = self.resolver.salvage(record, self._sender(), self.inputs[self.source].name, self.received)
+        route: Route = salvaged[0]
+        text: bytes = salvaged[2]
         if route.target is None:
             self.dropped += 1
             return None
@@ -1115,16 +1600,15 @@ class Packer:
         self.meta_pairs = 0
         for word in words:
             self.words.append(word)
-        for word in more:
+        for word in salvaged[4]:
             self._word(word)
-        for name, value in pairs:
+        for name, value in salvaged[3]:
             self._add_bytes(name, value)
-        body: cython.p_uchar
         if cython.compiled:
             body = cython.cast(cython.p_uchar, cython.cast(cython.p_char, text))
         else:
             body = bytearray(text)
-        self._entry(route, stamp, body, 0, len(text))
+        self._entry(route, salvaged[1], body, 0, len(text))
         return None
 
     @cython.cfunc
@@ -1196,7 +1680,7 @@ class Packer:
         value: bytes = _bytes(p, value0, value1)
         if escaped:
             value = value.replace(b'\\"', b'"').replace(b"\\]", b"]").replace(b"\\\\", b"\\")
-        if self.escaped:
+        if self.octal:
             value = _unescaped(value)
         self._add_bytes(name, value)
         return 0
@@ -1278,9 +1762,12 @@ class Packer:
                 low |= p[k] < 2
         else:
             high = 0x80
-        if high & 0x80 or low:
-            raw: bytes = _bytes(p, start, end)
-            text = _unescaped(raw) if self.escaped else raw
+        if high & 0x80 or low or self.json:
+            text = _bytes(p, start, end)
+            if self.octal:
+                text = _unescaped(text)
+            elif self.json:
+                text = _json_unescaped(text)
             if b"\0" in text:
                 self._word("nul")
                 text = text.replace(b"\0", b"#000")
@@ -1445,24 +1932,6 @@ class Packer:
     def forget_spare(self) -> None:
         """Free the memory that is kept for the next batches."""
         self.spare.clear()
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def _input(p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.int:
-    """Index into INPUTS of an input's name in rsyslog's element, or _HEARTBEAT for `immark`."""
-    size: cython.Py_ssize_t = end - start
-    if size == 3:
-        if p[start] == 117:
-            return 2
-        return 3 if p[start + 1] == 99 else 4
-    if size == 4:
-        return 5
-    if size == 8:
-        return 6
-    if size == 7:
-        return 7
-    return 8 if size == 6 else 0
 
 
 _NAME_TABLE = bytes(c if chr(c).isascii() and (chr(c).isalnum() or c == 95) else 95 for c in range(256))

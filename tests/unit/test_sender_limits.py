@@ -8,7 +8,7 @@ from appliance.config.model import Duration, LokiLimits, Rate, Size
 from appliance.relay.hot import batch_streams
 from appliance.relay.loki.push_format import StreamPart
 from appliance.relay.send.stream_limits import Need, StreamLimits
-from tests.unit.packing import BOTH, Modules
+from tests.unit.relay.packing import BOTH, Modules
 
 SECOND = 10**9
 NOW_NS = 1_795_415_406 * SECOND

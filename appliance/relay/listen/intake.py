@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from appliance.config import model
-from appliance.relay.hot import BATCH_FULL, INPUTS, Conn, Packer, varint
+from appliance.relay.hot import BATCH_FULL, Conn, Packer, varint
+from appliance.relay.inputs import INPUTS
 from appliance.relay.labels.cardinality import Guard, GuardStats
 from appliance.relay.labels.resolver import Resolver
 from appliance.relay.listen.acknowledgements import Acknowledgements, Session
@@ -145,8 +146,9 @@ class Intake:
         """The counts as they are now."""
         stats, packer = self._stats, self._packer
         pushed = (stats.messages.get("push", 0), stats.bytes.get("push", 0))
-        stats.messages = {**dict(zip(INPUTS, packer.messages, strict=True)), "push": pushed[0]}
-        stats.bytes = {**dict(zip(INPUTS, packer.octets, strict=True)), "push": pushed[1]}
+        names = [each.name for each in INPUTS]
+        stats.messages = {**dict(zip(names, packer.messages, strict=True)), "push": pushed[0]}
+        stats.bytes = {**dict(zip(names, packer.octets, strict=True)), "push": pushed[1]}
         stats.repaired = dict(packer.repaired)
         stats.dropped = {"relabel": packer.dropped}
         stats.frames_cut = packer.frames_cut

@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 
 from appliance.config.units import Endpoint
-from appliance.relay.hot import INPUTS, Conn
+from appliance.relay import inputs
+from appliance.relay.hot import Conn
 from appliance.relay.http.server import BACKLOG, open_listener
 from appliance.relay.listen.intake import READ, Intake
 
@@ -49,7 +50,7 @@ class Connection(asyncio.BufferedProtocol):
         address = str(peer[0]).removeprefix("::ffff:") if peer else ""
         # What rsyslog adds is believed from this machine only: anybody could write it.
         local = address.startswith("127.") or address == "::1"
-        self.conn = Conn(INPUTS.index(self.input), address.encode(), self.trusted and local)
+        self.conn = Conn(inputs.index(self.input), address.encode(), self.trusted and local)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         transport.set_write_buffer_limits(_ANSWERS)
         self._intake.opened(self, self.input)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from appliance.config import model
 from appliance.config.units import Duration
 from tests.loki_double import proto
-from tests.unit.packing import BOTH, NOW, Entry, Modules, Packing, octets, read_batch, record, relp_frames
+from tests.unit.relay.packing import BOTH, NOW, Entry, Modules, Packing, octets, read_batch, record, relp_frames
 
 pytestmark = pytest.mark.parametrize("modules", BOTH.values(), ids=BOTH.keys())
 relaxed = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=100)

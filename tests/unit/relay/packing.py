@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from appliance.config import model
+from appliance.relay.inputs import INPUTS
 from appliance.relay.loki.label_syntax import parse_labels
 from appliance.relay.parse.time_policy import TimePolicy
 from tests.loki_double import proto
@@ -88,16 +89,19 @@ class Packing:
         max_message: int = 4096,
         trusted: bool = True,
         relp: bool = False,
+        handover: bool = False,
+        inputs: Any = INPUTS,
         guard: Any = None,
     ) -> None:
         labels = labels or model.Labels()
         self.modules = modules
         self.guard = guard or modules.guard.Guard(labels.guard, model.LokiLimits(), on_prune=lambda: None)
         resolver = modules.labels.Resolver(labels, TimePolicy(time or model.TimeSettings()), self.guard)
-        self.packer = modules.hot.Packer(resolver, batch_size=batch_size, max_message=max_message)
+        self.packer = modules.hot.Packer(resolver, batch_size=batch_size, max_message=max_message, inputs=inputs)
         resolver.attach(self.packer)
         self.packer.now_ns = NOW
         self.relp = relp
+        self.handover = handover
         self.conn = modules.hot.Conn(0 if relp else 1, b"192.0.2.7", trusted and relp)
         self.bodies: list[bytes] = []
         self.rest = b""
@@ -106,6 +110,8 @@ class Packing:
     def feed(self, *pieces: bytes) -> "Packing":
         """Feed pieces as they come from a socket; what is not consumed is put in front of the next."""
         feed = self.packer.feed_relp if self.relp else self.packer.feed_syslog
+        if self.handover:
+            feed = self.packer.feed_handover
         for piece in pieces:
             buffer = bytearray(self.rest + piece)
             start = 0

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.packing import BOTH, COMPILED, PLAIN, Modules, Packing, octets, record, relp_frames
+from tests.unit.relay.packing import BOTH, COMPILED, PLAIN, Modules, Packing, octets, record, relp_frames
 
 both = pytest.mark.parametrize("modules", BOTH.values(), ids=BOTH.keys())
 relaxed = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=60)
@@ -100,6 +100,50 @@ def test_a_count_that_is_too_small_costs_only_its_own_message(modules: Modules) 
 def test_digits_at_the_start_of_a_line_are_no_count(modules: Modules) -> None:
     packing = Packing(modules).feed(b"2026 was a year\n" + record(b"next") + b"\n")
     assert lines(packing) == [b"2026 was a year", b"next"]
+
+
+@both
+def test_a_sender_that_counts_may_leave_out_the_priority(modules: Modules) -> None:
+    stream = octets(record(b"first"), b"no priority", b"two\nlines", b"12 <14", record(b"last"))
+    packing = Packing(modules).feed(stream)
+    assert sorted(lines(packing)) == [b"12 <14", b"first", b"last", b"no priority", b"two\nlines"]
+    packing = Packing(modules).feed(octets(record(b"first"), record(b"second")) + b"2026 was a year\n")
+    assert lines(packing) == [b"first", b"second", b"2026 was a year"]
+    assert packing.rest == b""
+
+
+@both
+@pytest.mark.parametrize("piece", [1, 3, 10_000])
+def test_tls_on_a_plain_port_is_recognized_and_its_bytes_are_no_messages(modules: Modules, piece: int) -> None:
+    hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256)) * 2
+    packing = Packing(modules).feed(*(hello[at : at + piece] for at in range(0, len(hello), piece)))
+    assert packing.conn.protocol == "tls"
+    assert packing.packer.other_protocols == {"tls": 1}
+    assert packing.finish().entries() == []
+    assert packing.rest == b""
+
+
+@both
+@pytest.mark.parametrize("piece", [1, 3, 10_000])
+@pytest.mark.parametrize("first", [b"GET / HTTP/1.1", b"POST /loki/api/v1/push HTTP/1.0", b"CONNECT a:1 HTTP/1.1"])
+def test_http_on_a_plain_port_is_recognized_and_kept_as_lines(modules: Modules, first: bytes, piece: int) -> None:
+    request = first + b"\r\nHost: 10.0.0.1\r\n\r\n"
+    packing = Packing(modules).feed(*(request[at : at + piece] for at in range(0, len(request), piece)))
+    assert packing.conn.protocol == "http"
+    assert packing.packer.other_protocols == {"http": 1}
+    assert lines(packing) == [first, b"Host: 10.0.0.1"]
+
+
+@both
+@pytest.mark.parametrize(
+    "first",
+    [b"GET / was slow", b"GETTING ready", b"\x16\x04 odd", b"PRI * HTTP", b"HTTP/1.1 200 OK", b"<13>GET / HTTP/1.1"],
+)
+def test_text_that_only_resembles_another_protocol_is_syslog(modules: Modules, first: bytes) -> None:
+    packing = Packing(modules).feed(first + b"\n", b"GET / HTTP/1.1\r\n")
+    assert packing.conn.protocol == ""
+    assert packing.packer.other_protocols == {}
+    assert len(lines(packing)) == 2
 
 
 @both
