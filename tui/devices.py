@@ -8,17 +8,16 @@ from appliance.config.load import load
 from appliance.config.model import Config
 from appliance.errors import ApplianceError
 from appliance.host.system.ports import open_ports
-from appliance.sources.devices import RECIPES
-from appliance.sources.recipe import Recipe, forwarder
+from appliance.sources.forwarder import forwarder
+from appliance.sources.recipe import fill_in
+from appliance.sources.register import kinds
+from appliance.sources.render import as_text
 from tui.widgets.bars import Body, KeyBar, TitleBar
 from tui.widgets.dialog import Pager
 from tui.widgets.entry import PushButton
 from tui.widgets.menu import Menu
 
-_TITLES = {
-    "vyos": "VyOS routers", "xcp-ng": "XCP-ng hosts", "truenas": "TrueNAS", "linux": "Linux machines",
-    "kubernetes": "Kubernetes", "authority": "Our authority",
-}  # fmt: skip
+_AUTHORITY = "authority"
 _WORDS = {
     "listeners.udp": "syslog", "listeners.tcp": "syslog", "listeners.tls": "syslog over TLS",
     "listeners.relp": "RELP", "listeners.relp_tls": "RELP over TLS", "relay.listen.push": "Loki push API",
@@ -35,17 +34,15 @@ def summary(config: Config, address: str) -> str:
     return "\n".join(rows) or "  Nothing listens yet: switch listeners on in the settings."
 
 
-def as_text(recipe: Recipe) -> str:
-    """Return a recipe for reading."""
-    lines = [recipe.summary, ""]
-    if recipe.missing:
-        lines += ["Switch on first (settings, Listeners), here as it stands in appliance.yaml:"]
-        lines += [f"    {line}" for line in recipe.missing] + [""]
-    for variant in recipe.variants:
-        lines += [variant.title, *(f"    {line}" for line in variant.lines)]
-        lines += [variant.note] if variant.note else []
-        lines += [""]
-    return "\n".join([*lines, *recipe.notes])
+def titles() -> dict[str, str]:
+    """Return what can be shown, by name: our authority's certificate, and each kind of sender."""
+    return {_AUTHORITY: "Our authority"} | {kind.name: kind.title for kind in kinds().values()}
+
+
+def _certificate(text: str) -> str:
+    """Return the PEM block of a text, empty when it has none."""
+    begin, end = text.find("-----BEGIN CERTIFICATE"), text.find("-----END CERTIFICATE-----")
+    return text[begin : end + len("-----END CERTIFICATE-----")] + "\n" if 0 <= begin < end else ""
 
 
 class DeviceList(Menu):
@@ -56,8 +53,8 @@ class DeviceList(Menu):
         with Body(id="body"):
             yield Static("", id="open", classes="text", markup=False)
             yield Static("", classes="gap")
-            for name, title in _TITLES.items():
-                yield PushButton(f"{title:16}", id=f"device-{name}")
+            for name, title in titles().items():
+                yield PushButton(f"{title:34}", id=f"device-{name}")
         yield KeyBar([("Up Down", "choose"), ("Enter", "show"), ("Esc", "back")])
 
     def on_mount(self) -> None:
@@ -73,9 +70,10 @@ class DeviceList(Menu):
             self.app.call_from_thread(self._made, f"{error.message}: {error.hint}", {})
             return
         addresses = list(machine.facts().addresses)
-        at = forwarder(config, addresses)
-        recipes = {name: as_text(make(at)) for name, make in RECIPES.items()}
-        recipes["authority"] = machine.authority()
+        authority = machine.authority()
+        at = forwarder(config, addresses, _certificate(authority))
+        recipes = {name: as_text(fill_in(kind, at)) for name, kind in kinds().items()}
+        recipes[_AUTHORITY] = authority
         self.app.call_from_thread(self._made, summary(config, at.address), recipes)
 
     def _made(self, text: str, recipes: dict[str, str]) -> None:
@@ -86,4 +84,4 @@ class DeviceList(Menu):
     def on_push_button_pressed(self, event: PushButton.Pressed) -> None:
         name = (event.button.id or "").removeprefix("device-")
         if name in self.recipes:
-            self.app.push_screen(Pager(_TITLES[name], self.recipes[name]))
+            self.app.push_screen(Pager(titles()[name], self.recipes[name]))

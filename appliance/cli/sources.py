@@ -1,58 +1,136 @@
-"""`appliance sources [DEVICE]`: the exact lines to paste into the devices that send logs."""
+"""`appliance sources [KIND]`: the exact lines to paste into what sends logs."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from appliance.config.load import DEFAULT_PATH, load
+from appliance.errors import UsageError
 
 if TYPE_CHECKING:
-    from appliance.sources.recipe import Recipe
+    from appliance.sources.forwarder import Forwarder, Transport
+    from appliance.sources.recipe import Kind, Recipe
 
-EXAMPLE = "Example: appliance sources vyos"
+EXAMPLE = "Example: appliance sources vyos --address 192.0.2.9"
 
-
-class Device(StrEnum):
-    """Kinds of devices that there are lines for."""
-
-    VYOS = "vyos"
-    XCP_NG = "xcp-ng"
-    TRUENAS = "truenas"
-    LINUX = "linux"
-    KUBERNETES = "kubernetes"
+Format = Literal["text", "markdown", "json"]
 
 
 def command(
-    device: Annotated[Device | None, typer.Argument(help="The kind of device; all when absent.")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(help="The kind of sender; the list of kinds when absent, `all` for all of them.")
+    ] = None,
     address: Annotated[
-        str, typer.Option("--address", help="Address or name by which devices reach this forwarder; found when absent.")
+        str, typer.Option("--address", help="Address or name by which senders reach this forwarder; found when absent.")
     ] = "",
-    config: Annotated[Path, typer.Option("--config", "-c", help="The configuration.", metavar="FILE")] = DEFAULT_PATH,
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="The configuration.", metavar="FILE")] = None,
+    listener: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--listener",
+            help="Without a configuration: what is open, as NAME or NAME=PORT (udp, tcp, tls, relp, relp_tls, push); "
+            "all at their usual ports when absent. Repeatable.",
+            metavar="NAME[=PORT]",
+        ),
+    ] = None,
+    ca: Annotated[
+        Path | None, typer.Option("--ca", help="PEM file of the authority to trust; ours when absent.", metavar="FILE")
+    ] = None,
+    output: Annotated[Format, typer.Option("--format", help="How it is written.")] = "text",
 ) -> None:
-    """Show the exact lines to paste into devices, with this forwarder's address and ports."""
+    """Show the exact lines to paste into devices, machines and clusters, with this forwarder's address and ports.
+
+    With --address it works anywhere, without a configuration.
+    """
+    from appliance.sources.recipe import fill_in
+    from appliance.sources.register import kinds
+
+    if kind is None:
+        typer.echo(_list(output), nl=False)
+        return
+    chosen = list(kinds().values()) if kind == "all" else [_kind(kind)]
+    at, assumption = _forwarder(address, config, listener or [], ca)
+    typer.echo(_written([fill_in(one, at) for one in chosen], output, assumption), nl=False)
+
+
+def _list(output: Format) -> str:
+    from appliance.sources.register import kinds
+
+    rows = kinds().values()
+    if output == "json":
+        import json
+
+        return json.dumps([{"kind": kind.name, "title": kind.title} for kind in rows], indent=2) + "\n"
+    if output == "markdown":
+        return "".join(f"- `{kind.name}`: {kind.title}\n" for kind in rows)
+    return "".join(f"{kind.name:16}{kind.title}\n" for kind in rows)
+
+
+def _kind(name: str) -> "Kind":
+    from difflib import get_close_matches
+
+    from appliance.sources.register import kinds
+
+    known = kinds()
+    if (found := known.get(name.lower().replace("_", "-"))) is not None:
+        return found
+    near = get_close_matches(name.lower(), known, 1)
+    hint = f"did you mean {near[0]}?" if near else "`appliance sources` lists them; any sender of syslog will do"
+    raise UsageError(f"there are no lines for {name}", hint=hint)
+
+
+def _forwarder(address: str, config: Path | None, listener: list[str], ca: Path | None) -> "tuple[Forwarder, str]":
+    """Return the forwarder, and in a sentence what was assumed about it, empty when nothing was."""
     from dataclasses import replace
 
     from appliance.host.addresses import own_addresses
-    from appliance.sources.devices import RECIPES
-    from appliance.sources.recipe import forwarder
+    from appliance.host.layout import Layout
+    from appliance.sources.forwarder import USUAL_PORTS, assumed, forwarder
 
-    at = forwarder(load(config), own_addresses())
-    if address:
-        at = replace(at, address=address)
-    for name in [device.value] if device else RECIPES:
-        typer.echo(as_text(RECIPES[name](at)))
+    if listener and config is not None:
+        raise UsageError("--listener is for use without a configuration", hint="leave out one of them")
+    if listener or (config is None and not DEFAULT_PATH.exists()):
+        if not address:
+            raise UsageError(f"there is no {DEFAULT_PATH}", hint="name this forwarder with --address, or --config FILE")
+        ports = dict(_listener(text) for text in listener) or dict(USUAL_PORTS)
+        open_ports = ", ".join(f"{name} {port}" for name, port in ports.items())
+        return assumed(address, ports, _authority(ca)), f"No configuration was read; taken as open: {open_ports}."
+    authority = _authority(ca or Layout(Path("/")).tls / "ca.crt", missing_ok=ca is None)
+    at = forwarder(load(config or DEFAULT_PATH), own_addresses(), authority)
+    return (replace(at, address=address) if address else at), ""
 
 
-def as_text(recipe: "Recipe") -> str:
-    """Return a recipe for people; the lines to paste stand alone and at the margin."""
-    lines = [f"== {recipe.device}: {recipe.summary}", ""]
-    for missing in recipe.missing:
-        lines += ["Switch on first, in the configuration (`appliance config edit`):", "", missing, ""]
-    for variant in recipe.variants:
-        lines += [f"# {variant.title}", "", *variant.lines, ""]
-        if variant.note:
-            lines += [f"  {variant.note}", ""]
-    lines += [f"  {note}" for note in recipe.notes]
-    return "\n".join(lines).rstrip() + "\n"
+def _listener(text: str) -> "tuple[Transport, int]":
+    from appliance.sources.forwarder import USUAL_PORTS
+
+    name, _, port = text.partition("=")
+    sound = not port or (port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536)
+    for transport, usual in USUAL_PORTS.items():
+        if transport == name and sound:
+            return transport, int(port) if port else usual
+    raise UsageError(f"{text} is not a listener", hint=f"NAME or NAME=PORT; known: {', '.join(USUAL_PORTS)}")
+
+
+def _authority(path: Path | None, *, missing_ok: bool = False) -> str:
+    if path is None or (missing_ok and not path.exists()):
+        return ""
+    try:
+        text = path.read_text("ascii")
+    except (OSError, UnicodeDecodeError):
+        raise UsageError(
+            f"{path} cannot be read as PEM", hint="the file that `appliance tls export-ca` writes"
+        ) from None
+    if "BEGIN CERTIFICATE" not in text:
+        raise UsageError(f"{path} holds no certificate", hint="the file that `appliance tls export-ca` writes")
+    return text
+
+
+def _written(recipes: "list[Recipe]", output: Format, assumption: str) -> str:
+    from appliance.sources.render import as_json, as_markdown, as_text
+
+    if output == "json":
+        return as_json(recipes)
+    write = as_markdown if output == "markdown" else as_text
+    head = [f"> {assumption}\n" if output == "markdown" else f"{assumption}\n"] if assumption else []
+    return "\n".join(head + [write(recipe) for recipe in recipes])

@@ -1,62 +1,85 @@
-"""Recipes as values, and what they are filled in with: this forwarder's address and open listeners. Pure."""
+"""What a recipe is: a kind of sender, and the lines that make it send, each for one transport.
 
-from dataclasses import dataclass, field
+A recipe is one file in `recipes/`; nothing else knows its name. Pure values: how this forwarder is
+reached is `forwarder.py`, finding the recipes `register.py`, writing them out `render.py`.
+"""
 
-from appliance.config.model import Config
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from appliance.sources.forwarder import Forwarder, Transport
+
+Language = Literal["shell", "text", "yaml", "ini", "alloy", "rsyslog", "toml", "xml"]
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One way to do it: for some versions of the device, or for one protocol."""
+    """One way to do it: for some versions of the device and one transport."""
 
     title: str
+    transport: Transport
     lines: tuple[str, ...]
     note: str = ""
+    language: Language = "shell"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a statement comes from, and when it was made or read (a year and a month)."""
+
+    where: str
+    seen: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of sender.
+
+    `transports` are those that it can use, best first; `variants` yields the ways for the transports
+    that are open, in the order in which they should be tried.
+    """
+
+    name: str
+    title: str
+    summary: str
+    transports: tuple[Transport, ...]
+    variants: Callable[[Forwarder], Iterable[Variant]]
+    check: tuple[str, ...]
+    sources: tuple[Source, ...]
+    traps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    device: str
-    summary: str  # what the device sends, and what is best
-    variants: tuple[Variant, ...] = ()
-    missing: tuple[str, ...] = ()  # listeners to switch on first, and why
-    notes: tuple[str, ...] = ()
+    """A kind filled in with one forwarder's address, ports and authority.
+
+    `first` are settings that have to be made here before anything works; `better` are transports
+    that would serve this kind better than those that are open.
+    """
+
+    kind: Kind
+    variants: tuple[Variant, ...]
+    first: tuple[str, ...] = ()
+    better: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Forwarder:
-    """How senders reach this forwarder: its address or name, and the ports that are open; None is off."""
-
-    address: str
-    name: str
-    udp: int | None = None
-    tcp: int | None = None
-    tls: int | None = None
-    relp: int | None = None
-    push: int | None = None
-    permitted_names: tuple[str, ...] = field(default=())
-    wants_client_certificate: bool = False
-
-    @property
-    def host(self) -> str:
-        """The address as it stands in URLs and rsyslog targets: IPv6 in brackets."""
-        return f"[{self.address}]" if ":" in self.address else self.address
+def fill_in(kind: Kind, at: Forwarder) -> Recipe:
+    """Return the recipe for a kind at one forwarder, with what to switch on there."""
+    variants = tuple(variant for variant in kind.variants(at) if at.port(variant.transport) is not None)
+    served = {variant.transport for variant in variants}
+    if not variants:
+        return Recipe(kind, (), first=tuple(SWITCH_ON[transport] for transport in kind.transports))
+    best = min(kind.transports.index(transport) for transport in served if transport in kind.transports)
+    return Recipe(kind, variants, better=tuple(SWITCH_ON[transport] for transport in kind.transports[:best]))
 
 
-def forwarder(config: Config, addresses: list[str]) -> Forwarder:
-    """Return how senders reach the forwarder that this configuration describes."""
-    listeners, push = config.listeners, config.relay.listen.push
-    static = config.system.network.ipv4.address or config.system.network.ipv6.address
-    address = addresses[0] if addresses else static.partition("/")[0] if static else config.system.hostname
-    reachable = push is not None and not push.host.startswith("127.") and push.host not in ("localhost", "::1")
-    tls = listeners.tls.tls if listeners.tls else None
-    return Forwarder(
-        address=address,
-        name=config.system.hostname,
-        udp=listeners.udp.port if listeners.udp else None,
-        tcp=listeners.tcp.port if listeners.tcp else None,
-        tls=listeners.tls.port if listeners.tls else None,
-        relp=listeners.relp.port if listeners.relp else None,
-        push=push.port if push is not None and reachable else None,
-        wants_client_certificate=bool(tls and tls.client_certificates != "none"),
-    )
+SWITCH_ON: dict[Transport, str] = {
+    "udp": "listeners: {udp: {}}",
+    "tcp": "listeners: {tcp: {}}",
+    "tls": "listeners: {tls: {}}",
+    "relp": "listeners: {relp: {}}",
+    "relp_tls": "listeners: {relp_tls: {}}",
+    "push": "relay: {listen: {push: '0.0.0.0:3500'}}",
+}
+"""The setting that opens each transport, as it stands in appliance.yaml."""
