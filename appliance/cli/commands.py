@@ -19,17 +19,17 @@ class Entry(NamedTuple):
 
 
 COMMANDS = {
-    "status": Entry("appliance.cli.status", "Tell whether all is well, and if not, what to do."),
+    "status": Entry("appliance.cli.status", "Show whether all is well, and if not, what to do."),
     "check": Entry("appliance.cli.check", "Test every part of this forwarder, with remedies."),
     "setup": Entry("appliance.cli.setup", "Set this forwarder up, question by question."),
     "console": Entry("appliance.cli.console", "The dashboard of the machine's console."),
-    "config": Entry("appliance.cli.config", "Look at, check and change the configuration."),
+    "config": Entry("appliance.cli.config", "Show, check and change the configuration."),
     "test": Entry("appliance.cli.test", "Send something and see it arrive."),
     "sources": Entry("appliance.cli.sources", "The lines to paste into the devices that send logs."),
     "tls": Entry("appliance.cli.tls", "Certificates of this forwarder and of its senders."),
     "relay": Entry("appliance.cli.relay", "Run the relay, with or without the rest of the appliance."),
     "import-promtail": Entry("appliance.cli.import_promtail", "Make an appliance.yaml of Promtail's configuration."),
-    "support-bundle": Entry("appliance.cli.support_bundle", "Collect what a supporter needs, without secrets."),
+    "support-bundle": Entry("appliance.cli.support_bundle", "Collect diagnostics for support, without secrets."),
     "factory-reset": Entry(
         "appliance.cli.factory_reset", "Remove all settings, accounts and secrets; --logs: logs too."
     ),

@@ -1,9 +1,15 @@
-"""How the steps of a check are shown: a tick, a cross or a mark, what was found, and what to do."""
+"""How the steps of a check are shown: OK, WARNING or CRITICAL, what was found, and what to do."""
 
+import os
 import sys
 from typing import Protocol
 
 import typer
+
+from appliance.host.status.remedy import Reader, addressed
+from appliance.severity import OF_FINDING, WIDTH
+
+_COLOURS = {True: "green", None: "yellow", False: "red"}
 
 
 class Finding(Protocol):
@@ -26,10 +32,15 @@ class Finding(Protocol):
         """What to do, empty when nothing."""
 
 
+def reader() -> Reader:
+    """Return who reads: root, or somebody who has to begin some commands with sudo."""
+    return Reader.ROOT if os.geteuid() == 0 else Reader.USER
+
+
 def show(finding: Finding) -> None:
     """Write one finding to standard output, in colour on a terminal."""
-    ticks = "✓✗!" if (sys.stdout.encoding or "").lower().startswith("utf") else "+x!"
-    tick, colour = {True: (ticks[0], "green"), False: (ticks[1], "red"), None: (ticks[2], "yellow")}[finding.ok]
-    typer.echo(f"{typer.style(tick, fg=colour)} {finding.step}: {finding.detail}")
+    word = typer.style(f"{OF_FINDING[finding.ok]:{WIDTH}}", fg=_COLOURS[finding.ok])
+    typer.echo(f"{word}  {finding.step}: {finding.detail}")
     if finding.remedy:
-        typer.echo(f"    {finding.remedy}")
+        typer.echo(f"{'':{WIDTH}}  -> {addressed(finding.remedy, reader())}")
+    sys.stdout.flush()

@@ -36,7 +36,7 @@ def guard(action: Callable[[], int]) -> int:
     except Exception as error:
         if _debug():
             raise
-        message = f"something went wrong that should not have: {type(error).__name__}: {error}"
+        message = f"internal error: {type(error).__name__}: {error}"
         return _say(message, f"details are in {_keep_details()}; APPLIANCE_DEBUG=1 shows them at once", 1)
     return code
 
@@ -50,6 +50,10 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _say(message: str, hint: str, code: int) -> int:
+    from appliance.host.status.remedy import Reader, addressed
+
+    if os.geteuid() != 0 and os.path.isdir("/etc/appliance"):
+        hint = addressed(hint, Reader.USER)
     sys.stderr.write(f"error: {message}\n" + (f"hint: {hint}\n" if hint else ""))
     return code
 

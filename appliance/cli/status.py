@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-EXAMPLE = "Example: appliance status --watch. Exit code 0: well, 1: degraded, 2: broken."
+EXAMPLE = "Example: appliance status --watch. Exit code 0: OK, 1: WARNING, 2: CRITICAL."
 
 
 def command(
@@ -14,7 +14,7 @@ def command(
     interval: Annotated[float, typer.Option("--interval", help="Seconds between two looks.", min=0.5)] = 2.0,
     root: Annotated[Path, typer.Option("--root", hidden=True)] = Path("/"),
 ) -> int:
-    """Tell whether all is well, and if not, what to do."""
+    """Show whether all is well, and if not, what to do."""
     from appliance.cli.status_text import show
 
     return show(as_json=as_json, watch=watch, interval=interval, root=root)

@@ -12,10 +12,10 @@ from appliance.host.layout import Layout
 from appliance.host.status.facts import Facts
 from appliance.host.status.gather import gather
 from appliance.host.status.verdict import Verdict, judge
+from appliance.severity import OF_STATE
 
 FORMAT = 1
 _COLOURS = {"green": "\033[32m", "amber": "\033[33m", "red": "\033[1;31m"}
-_WORDS = {"green": "ok", "amber": "warn", "red": "FAIL"}
 
 
 def show(*, as_json: bool = False, watch: bool = False, interval: float = 2.0, root: Path = Path("/")) -> int:
@@ -26,8 +26,8 @@ def show(*, as_json: bool = False, watch: bool = False, interval: float = 2.0, r
         if as_json:
             sys.stdout.write(json.dumps(as_plain(facts, verdict), ensure_ascii=False) + "\n")
         else:
-            clear = "\033[H\033[2J" if watch and sys.stdout.isatty() else ""
-            sys.stdout.write(clear + as_text(facts, verdict, colour=_wants_colour()) + "\n")
+            before = "" if not watch else "\033[H\033[2J" if sys.stdout.isatty() else _separator(facts.now)
+            sys.stdout.write(before + as_text(facts, verdict, colour=_wants_colour()) + "\n")
         sys.stdout.flush()
         if not watch:
             return verdict.exit_code
@@ -44,6 +44,7 @@ def as_plain(facts: Facts, verdict: Verdict) -> dict[str, Any]:
         "hostname": facts.hostname,
         "addresses": list(facts.addresses),
         "state": verdict.state,
+        "verdict": verdict.word,
         "headline": verdict.headline,
         "parts": [asdict(part) for part in verdict.parts],
         "generation": facts.generation,
@@ -61,18 +62,24 @@ def as_text(facts: Facts, verdict: Verdict, *, colour: bool) -> str:
 
     lines = [
         f"{facts.hostname}  {', '.join(facts.addresses) or 'no address'}",
-        paint(verdict.state, verdict.headline),
+        paint(verdict.state, f"{verdict.word}: {verdict.headline}"),
         "",
     ]
+    width = max(len(OF_STATE[part.state]) for part in verdict.parts)
     for part in verdict.parts:
-        lines.append(f"{paint(part.state, f'{_WORDS[part.state]:4}')}  {part.name:14} {part.summary}")
+        lines.append(f"{paint(part.state, f'{OF_STATE[part.state]:{width}}')}  {part.name:14} {part.summary}")
         if part.cause:
-            lines.append(f"      {'':14} {part.cause}")
+            lines.append(f"{'':{width}}  {'':14} {part.cause}")
         if part.remedy:
-            lines.append(f"      {'':14} -> {part.remedy}")
+            lines.append(f"{'':{width}}  {'':14} -> {part.remedy}")
     if not facts.as_root:
         lines += ["", "Some things only root can see: sudo appliance status"]
     return "\n".join(lines)
+
+
+def _separator(now: float) -> str:
+    """Return what stands before each look that goes into a pipe or a file."""
+    return time.strftime("--- %Y-%m-%d %H:%M:%S%z ---\n", time.localtime(now))
 
 
 def _wants_colour() -> bool:

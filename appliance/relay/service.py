@@ -26,6 +26,7 @@ from appliance.relay.log import LimitedHandler
 from appliance.relay.notify import Notifier
 from appliance.relay.report.http_endpoints import HttpEndpoints
 from appliance.relay.report.metrics import Metrics
+from appliance.relay.report.sender_file import SenderFile
 from appliance.relay.report.senders import Sources
 from appliance.relay.report.status import Parts
 from appliance.relay.send.sender import Sender
@@ -65,6 +66,8 @@ class Service:
         self.spool = Spool(config.relay.spool)
         self.spool.claim()
         self.sources = Sources()
+        self.sender_file = SenderFile(self.spool.path)
+        self.sources.remember(self.sender_file.read())
         self.intake = Intake(config, self.spool, self.sources)
         self.dead_letters = DeadLetters(self.spool.path / "dead-letters", config.relay.spool.max_dead_letter)
         self.sender = Sender(
@@ -153,6 +156,9 @@ class Service:
                     self._rest()
                     worked = False
             self._log_lines.sum_up()
+            if self.sender_file.due():
+                written = self.sender_file.snapshot(self.sources)
+                await asyncio.get_running_loop().run_in_executor(None, self.sender_file.write, written)
             self.spool.drop_expired()
             self.notifier.status(f"{self.sender.stats.state}; {len(self.spool)} batches wait for Loki")
 
@@ -210,6 +216,7 @@ class Service:
         loop = asyncio.get_running_loop()
         self.intake.writer.stop(0.5)
         await loop.run_in_executor(None, self.sender.stop, 2.0)
+        await loop.run_in_executor(None, self.sender_file.write, self.sender_file.snapshot(self.sources))
         log.info("stopped", extra={"spooled": len(self.spool)})
 
     def _relp_sessions(self) -> list[RelpSession]:

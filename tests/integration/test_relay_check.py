@@ -216,12 +216,12 @@ def test_the_command_shows_ticks_and_crosses_and_its_exit_code_tells(double: InP
     # No terminal: it does not ask, and pushes nothing.
     well = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL)
     assert well.returncode == 0, well.stderr
-    assert "✓ authentication" in well.stdout
+    assert "OK        authentication" in well.stdout
     assert double.count() == 0
     double.fault("refuse")
     ill = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL)
     assert ill.returncode == 1
-    assert "✗ connection" in ill.stdout
+    assert "CRITICAL  connection" in ill.stdout
     assert ill.stderr.startswith("error: 1 check failed\n")
 
 
@@ -241,7 +241,7 @@ def test_a_line_is_pushed_only_when_asked_for_and_then_read_back(double: InProce
         [sys.executable, *command, "--push"], capture_output=True, text=True, check=False, timeout=60
     )
     assert pushed.returncode == 0, pushed.stderr
-    assert "✓ count: 1 of 1 entries" in pushed.stdout
+    assert "OK        count: 1 of 1 entries" in pushed.stdout
     assert double.count() == 1
     double.fault("status", status=500)
     refused = subprocess.run(

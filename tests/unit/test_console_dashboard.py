@@ -47,7 +47,7 @@ def test_a_machine_that_is_not_set_up_gets_the_wizard_and_one_that_is_the_dashbo
         text = shown(pilot)
         assert "forwarder  192.0.2.10, 2001:db8::10" in text
         parts = ("loki", "rsyslog", "relay", "queue", "disk", "time", "certificates", "updates")
-        assert all(f" ok  {part} " in text for part in parts)
+        assert all(f"OK {part} " in text for part in parts)
 
     drive(Console(QuietMachine(tmp_path / "fresh")), wizard)
     drive(Console(machine), dashboard)
@@ -57,10 +57,12 @@ def test_what_is_wrong_comes_first_with_cause_and_remedy(machine: QuietMachine) 
     machine.look = waiting
 
     async def script(pilot: P) -> None:
-        await until(pilot, " FAIL ")
+        await until(pilot, " CRITICAL ")
         lines = shown(pilot).splitlines()
-        assert "refuses the connection" in lines[2] and "check that Loki runs" in lines[3]
-        assert next(line for line in lines if " relay " in line or "loki  " in line).lstrip().startswith("FAIL loki")
+        assert "refuses the connection" in lines[2] and "check that Loki runs" in lines[4]
+        assert (
+            next(line for line in lines if " relay " in line or "loki  " in line).lstrip().startswith("CRITICAL loki")
+        )
         await pilot.press("v")
         await until(pilot, "-> check that Loki runs")
 
@@ -71,7 +73,7 @@ def test_a_dead_relay_still_leaves_a_dashboard(machine: QuietMachine) -> None:
     machine.look = lambda now: facts(now, relay=None, relay_error="Connection refused on 127.0.0.1 port 9081")
 
     async def script(pilot: P) -> None:
-        await until(pilot, "FAIL relay")
+        await until(pilot, "CRITICAL relay")
         assert "relay: Connection refused on 127.0.0.1 port 9081" in shown(pilot)
 
     drive(Console(machine), script)

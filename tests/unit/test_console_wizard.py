@@ -211,7 +211,7 @@ def test_the_test_of_loki_names_the_step_that_fails_and_its_remedy(machine: Quie
     async def script(pilot: P) -> None:
         await pilot.press("ctrl+t")
         await until(pilot, "-> do this")
-        assert re.search(rf"  no   {step} +this is why", shown(pilot))
+        assert re.search(rf"CRITICAL {step} +this is why", shown(pilot))
 
     drive(at("loki", machine), script)
 

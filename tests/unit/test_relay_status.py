@@ -192,8 +192,10 @@ def test_a_loss_is_a_problem_for_a_quarter_of_an_hour_and_a_count_for_ever(parts
     status = look(parts, recent=recent)
     assert status.recent == {"given_up": 5}
     assert [(problem.part, problem.problem) for problem in status.problems] == [
-        ("losses", "5 entries were given up lately")
+        ("losses", "5 lines could not be delivered in the last 15 min (too old 5)")
     ]
+    (problem,) = status.problems
+    assert "dead-letters list" in problem.remedy and str(parts.dead_letters.directory) in problem.remedy
     for moment in range(30, 1000, 30):
         recent.sample(float(moment), troubles(parts))
     status = look(parts, recent=recent)
@@ -206,8 +208,8 @@ def test_what_the_guard_turned_into_metadata_is_a_problem_for_a_while(parts: Par
     parts.intake.stats.guard = GuardStats(active=7, overflowed=3, values_overflowed={"host": 4, "pod": 5})
     status = look(parts, recent=recent)
     assert status.recent == {"streams_overflowed": 3, "label_values_overflowed": 9}
-    assert [(problem.part, problem.problem.split(" lately")[0]) for problem in status.problems] == [
-        ("streams", "3 label sets gave up labels"),
+    assert [(problem.part, problem.problem.split(" in the last")[0]) for problem in status.problems] == [
+        ("streams", "3 label sets lost labels"),
         ("streams", "9 label values became metadata"),
     ]
     assert status.streams.values_overflowed == {"host": 4, "pod": 5}
@@ -221,7 +223,7 @@ def test_what_was_lost_before_the_relay_started_is_no_recent_problem(
     recent.sample(0.0, first_troubles(parts))
     assert look(parts, recent=recent).problems == []
     monkeypatch.setattr(Parts, "udp_losses", lambda self: UdpLosses({514: 12}, {514: 0}, 9, 0))
-    assert look(parts, recent=recent).problems[0].problem == "the kernel dropped 3 datagrams lately"
+    assert look(parts, recent=recent).problems[0].problem == "the kernel dropped 3 datagrams in the last 15 min"
     monkeypatch.setattr(Parts, "udp_losses", lambda self: UdpLosses({514: 1}, {514: 0}, 9, 0))  # the socket is new
     assert look(parts, recent=recent).problems == []
 

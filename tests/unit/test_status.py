@@ -17,9 +17,10 @@ import pytest
 
 from appliance.host.layout import Layout
 from appliance.host.runner import Answer, Notes
+from appliance.host.status.disk_usage import largest_below
 from appliance.host.status.facts import Certificate, Clock, Disk, Facts, Updates
 from appliance.host.status.gather import gather
-from appliance.host.status.verdict import judge
+from appliance.host.status.verdict import Reader, judge
 from appliance.host.units import Unit
 from appliance.relay.report.x509_dates import dates
 
@@ -160,7 +161,7 @@ BROKEN = [
     ("no route", but(has_default_route=False), "amber", "network", "no default route", "gateway"),
     ("not configured", but(configured=False, relay=None), "red", "configuration", "not configured", "setup"),
     ("unconfirmed", but(unconfirmed_until=NOW + 30), "amber", "configuration", "reverts in 30 s", "confirm"),
-    ("apply cut short", but(interrupted=True), "red", "configuration", "cut short", "recover"),
+    ("apply cut short", but(interrupted=True), "red", "configuration", "interrupted", "recover"),
     ("restart wanted", but(updates=Updates(True, NOW, True)), "amber", "updates", "wait for a restart", "reboot"),
     ("updates stuck", but(updates=Updates(True, NOW - 20 * 86400)), "amber", "updates", "in 20 d", "proxy"),
     (
@@ -212,6 +213,104 @@ def test_a_full_disk_is_told_before_what_follows_from_it() -> None:
 
 def test_nothing_known_at_all_is_still_a_verdict() -> None:
     assert judge(Facts(now=NOW)).state == "red"
+
+
+def with_relay_away(**changes: Any) -> Facts:
+    return but(relay=None, relay_error="Connection refused on 127.0.0.1 port 9081", **changes)
+
+
+def part(facts: Facts, name: str, reader: Reader | None = None) -> Any:
+    return next(part for part in judge(facts, reader).parts if part.name == name)
+
+
+def test_early_in_boot_a_service_is_starting_and_nobody_is_told_to_restart_it() -> None:
+    inactive = unit("appliance-relay.service", "inactive")
+    found = part(with_relay_away(units=inactive, booting=True), "relay")
+    assert (found.state, found.summary) == ("amber", "starting") and "restart" not in found.remedy
+    assert part(with_relay_away(units=inactive), "relay").state == "red"
+    activating = {**WELL.units, "rsyslog.service": Unit("rsyslog.service", "loaded", "activating", "start")}
+    assert part(but(units=activating), "rsyslog").summary == "starting"
+    looping = {**WELL.units, "rsyslog.service": Unit("rsyslog.service", "loaded", "activating", "auto-restart")}
+    assert part(but(units=looping), "rsyslog").state == "red"
+    assert part(but(relay=relay(not_ready_reason="starting")), "relay").state == "amber"
+
+
+AWAY = {"state": "waiting", "last_success": NOW - 240,
+        "last_error": {"cause": "Loki refused the connection", "remedy": "check that Loki runs"}}  # fmt: skip
+
+
+def test_an_outage_says_that_lines_wait_and_for_how_long_the_spool_lasts() -> None:
+    waiting = {"entries": 1000, "bytes": 100_000, "room_bytes": 12.5 * 100 * 7200}
+    found = part(but(relay=relay(loki=AWAY, queue=waiting)), "loki")
+    assert found.cause == "Loki refused the connection; last line accepted 4 min ago"
+    assert "1000 lines wait here, nothing is lost" in found.remedy
+    assert "room for another 2 h at the present rate" in found.remedy
+    still = relay(loki=AWAY, queue=waiting)
+    still["inputs"] = {}
+    assert "present rate" not in part(but(relay=still), "loki").remedy
+
+
+def test_a_full_spool_does_not_blame_the_relay() -> None:
+    full = relay(queue={"full": True}, problems=FULL, not_ready_reason="less than 512MiB are free on its file system")
+    found = part(but(relay=full), "relay")
+    assert found.state == "green" and "accepts no lines" in found.summary
+    assert part(but(relay=full), "queue").summary == "no room on its disk, 0 lines, 0 B in it"
+
+
+@pytest.mark.parametrize(
+    ("largest", "remedy"),
+    [
+        ("/var/lib/appliance/spool", "bring Loki back"),
+        ("/var/lib/appliance/journal", "journalctl --vacuum-size"),
+        ("/var/lib/appliance/spool/dead-letters", "appliance dead-letters"),
+        ("/var/lib/appliance/images", "remove what does not belong there from /var/lib/appliance/images"),
+    ],
+)
+def test_a_full_disk_names_what_fills_it_and_the_remedy_is_about_that(largest: str, remedy: str) -> None:
+    full = Disk("/var/lib/appliance", 50 * GIB, GIB, largest=((largest, 40 * GIB), ("/var/lib/appliance/x", GIB)))
+    found = part(but(disks=(full,)), "disk")
+    assert f"{largest} 40.0 GiB" in found.cause and remedy in found.remedy and "larger disk" in found.remedy
+
+
+def test_what_fills_a_disk_is_found_largest_first(tmp_path: Path) -> None:
+    data = tmp_path / "var/lib/appliance"
+    for name, kib in (("spool/1.push", 64), ("spool/dead-letters/refused-1.jsonl", 400), ("journal/a/b.journal", 200)):
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / name).write_bytes(b"x" * kib * 1024)
+    found = largest_below("/var/lib/appliance", Layout(tmp_path))
+    assert [path.removeprefix("/var/lib/appliance/") for path, _ in found] == ["spool/dead-letters", "journal", "spool"]
+    assert found[0][1] >= 400 * 1024
+
+
+@pytest.mark.parametrize(
+    ("reader", "remedy"),
+    [
+        (Reader.ROOT, "`appliance config confirm` keeps it"),
+        (Reader.USER, "`sudo appliance config confirm` keeps it"),
+        (Reader.CONSOLE, "C keeps it"),
+    ],
+)
+def test_a_remedy_works_for_the_one_who_reads_it(reader: Reader, remedy: str) -> None:
+    assert part(but(unconfirmed_until=NOW + 30), "configuration", reader).remedy == remedy
+
+
+def test_an_ordinary_user_is_told_to_use_sudo_also_in_the_headline() -> None:
+    verdict = judge(but(as_root=False, units=unit("rsyslog.service", "failed")))
+    assert "`sudo systemctl restart rsyslog`" in verdict.headline and "sudo sudo" not in verdict.headline
+
+
+def test_no_remedy_at_the_console_is_a_command_that_cannot_be_typed_there() -> None:
+    for name, facts, *_ in BROKEN:
+        for found in judge(facts, Reader.CONSOLE).parts:
+            assert "`" not in found.remedy, name
+
+
+def test_a_sender_that_fell_silent_is_named_with_its_usual_pace() -> None:
+    silent = {"sender": "192.0.2.44", "input": "udp", "messages": 8640, "first_seen": NOW - 2 * 86400,
+              "last_seen": NOW - 86400}  # fmt: skip
+    found = part(but(relay=relay(sources={"count": 3, "silent": [silent]})), "messages")
+    assert found.state == "amber" and found.summary.endswith("3 sources, 1 silent")
+    assert found.cause == "192.0.2.44 has sent nothing for 24 h (before: a line every 10 s)"
 
 
 # ---- gathering ----------------------------------------------------------------------------------
@@ -308,6 +407,8 @@ def test_the_command_prints_the_verdict_and_its_exit_code(tmp_path: Path, relay_
     machine(tmp_path, relay_port)
     done = status(tmp_path)
     assert done.returncode in (0, 1, 2) and "loki" in done.stdout and not done.stderr
+    word = ("OK", "WARNING", "CRITICAL")[done.returncode]
+    assert done.stdout.splitlines()[1].startswith(f"{word}: ")
     assert status(tmp_path / "nowhere").returncode == 2
 
 
@@ -355,6 +456,22 @@ def test_watching_goes_on_until_it_is_stopped(tmp_path: Path, relay_port: int) -
         first, second = watching.stdout.readline(), watching.stdout.readline()
         watching.terminate()
     assert json.loads(second)["time"] > json.loads(first)["time"]
+
+
+def test_watching_into_a_pipe_says_when_each_look_was(tmp_path: Path, relay_port: int) -> None:
+    machine(tmp_path, relay_port)
+    command = [sys.executable, "-m", "appliance.cli.main", "status", "--root", str(tmp_path), "--watch",
+               "--interval", "0.5"]  # fmt: skip
+    stamps = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        for line in watching.stdout:
+            if line.startswith("--- "):
+                stamps.append(datetime.strptime(line.strip(), "--- %Y-%m-%d %H:%M:%S%z ---"))
+            if len(stamps) == 2:
+                break
+        watching.terminate()
+    assert abs((stamps[0] - datetime.now(UTC)).total_seconds()) < 60 and stamps[1] >= stamps[0]
 
 
 # ---- certificates without a library -----------------------------------------------------------------

@@ -9,9 +9,9 @@ from typing import Any
 from textual.content import Content
 
 from appliance.host.status.verdict import Part, State, Verdict
+from appliance.severity import OF_STATE
 
 STYLES: dict[State, str] = {"green": "ansi_bright_green", "amber": "ansi_bright_yellow", "red": "ansi_bright_red"}
-WORDS: dict[State, str] = {"green": " ok ", "amber": "look", "red": "FAIL"}
 BADGES: dict[State, str] = {
     "green": "ansi_black on ansi_green", "amber": "ansi_black on ansi_yellow", "red": "ansi_bright_white on ansi_red",
 }  # fmt: skip
@@ -33,27 +33,39 @@ def cut_parts(text: str, width: int) -> str:
 
 
 def head(verdict: Verdict, width: int) -> list[Content]:
-    """Return up to three rows: the verdict, or what is wrong most and below it the remedy."""
-    words = {"green": " WELL ", "amber": " LOOK ", "red": " FAIL "}
+    """Return up to five rows: the verdict, or what is wrong most and below it the whole remedy."""
+    badge = f" {OF_STATE[verdict.state]} "
+    indent = len(badge) + 2
     worst = next((part for part in verdict.parts if part.state != "green"), None)
     cause = _without_ticks(worst.cause if worst else verdict.headline)
-    lines = [(line, "ansi_bright_white") for line in wrap(cause, width - 8)[:2]] or [("", "")]
+    lines = [(line, "ansi_bright_white") for line in _fit(cause, width - indent, 2)] or [("", "")]
     remedy = f"-> {_without_ticks(worst.remedy)}" if worst and worst.remedy else ""
-    lines += [(line, "ansi_bright_yellow") for line in wrap(remedy, width - 8, subsequent_indent="   ")]
-    first = Content.assemble((words[verdict.state], BADGES[verdict.state]), "  ", lines[0])
-    return [first, *(Content.styled(f"{'':8}{line}", style) for line, style in lines[1:3])]
+    lines += [(line, "ansi_bright_yellow") for line in _fit(remedy, width - indent, 3, hanging="   ")]
+    first = Content.assemble((badge, BADGES[verdict.state]), "  ", lines[0])
+    return [first, *(Content.styled(f"{'':{indent}}{line}", style) for line, style in lines[1:])]
+
+
+def _fit(text: str, width: int, rows: int, *, hanging: str = "") -> list[str]:
+    """Return a text in so many rows; one that needs more ends with a whole word and where the rest is."""
+    lines = wrap(text, width, subsequent_indent=hanging)
+    if len(lines) > rows:
+        rest = " ... (V)"
+        lines = [*lines[: rows - 1], wrap(lines[rows - 1], width - len(rest), subsequent_indent=hanging)[0] + rest]
+    return lines
 
 
 def part_cells(verdict: Verdict, width: int) -> list[Content]:
     """Return each part in a cell of `width` columns."""
-    return [part_cell(part, width) for part in verdict.parts]
+    words = max((len(OF_STATE[part.state]) for part in verdict.parts), default=0)
+    return [part_cell(part, width, words) for part in verdict.parts]
 
 
-def part_cell(part: Part, width: int) -> Content:
-    name = f"{part.name:14}"
-    rest = cut_parts(part.summary, width - 5 - len(name))
-    gap = " " * max(0, width - 5 - len(name) - len(rest))
-    return Content.assemble((WORDS[part.state], STYLES[part.state]), " ", (name, "ansi_bright_white"), rest, gap)
+def part_cell(part: Part, width: int, words: int) -> Content:
+    """Return a part in `width` columns, of which its state's word takes `words`."""
+    name, word = f"{part.name:14}", f"{OF_STATE[part.state]:{words}} "
+    rest = cut_parts(part.summary, width - len(word) - len(name))
+    gap = " " * max(0, width - len(word) - len(name) - len(rest))
+    return Content.assemble((word, STYLES[part.state]), (name, "ansi_bright_white"), rest, gap)
 
 
 def two_columns(cells: list[Content], width: int) -> list[Content]:
@@ -70,14 +82,13 @@ def two_columns(cells: list[Content], width: int) -> list[Content]:
 def part_details(verdict: Verdict) -> str:
     """Return every part with its cause and remedy, for reading."""
     lines = []
+    words = max((len(OF_STATE[part.state]) for part in verdict.parts), default=0)
+    indent = " " * (words + 16)
     for part in verdict.parts:
-        lines.append(f"{WORDS[part.state]}  {part.name:14} {part.summary}")
-        if part.cause:
-            lines.append(f"{'':21}{part.cause}")
-        if part.remedy:
-            lines += wrap(
-                part.remedy, 78, initial_indent=f"{'':21}-> ", subsequent_indent=f"{'':24}", break_on_hyphens=False
-            )
+        lines.append(f"{OF_STATE[part.state]:{words}}  {part.name:14}{part.summary}")
+        for text, arrow in ((part.cause, ""), (part.remedy, "-> ")):
+            hanging = indent + " " * len(arrow)
+            lines += wrap(text, 76, initial_indent=indent + arrow, subsequent_indent=hanging, break_on_hyphens=False)
     return "\n".join(lines)
 
 

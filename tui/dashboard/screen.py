@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from appliance.errors import ApplianceError
 from appliance.host.status.facts import Facts
-from appliance.host.status.verdict import Verdict, judge
+from appliance.host.status.verdict import Reader, Verdict, judge
 from tui.dashboard import pieces
 from tui.dashboard.logs import LogList
 from tui.dashboard.plot import plot, short
@@ -94,7 +94,7 @@ class Dashboard(Screen[None]):
     def _looked(self, facts: Facts) -> None:
         if not self.is_running:
             return
-        self.facts, self.verdict = facts, judge(facts)
+        self.facts, self.verdict = facts, judge(facts, Reader.CONSOLE)
         came, left, spool = pieces.traffic(facts.relay)
         samples = self.app.state.samples
         if samples and samples[-1].when == facts.now:

@@ -9,14 +9,16 @@ from textual.content import Content
 from textual.widgets import Static
 
 from appliance.errors import ApplianceError
+from appliance.host.status.remedy import Reader, addressed
 from appliance.relay.probe.check import Finding
+from appliance.severity import OF_FINDING, WIDTH
 from tui.widgets.bars import Body
 
 MARKS = {
-    "ok": ("  ok  ", "ansi_bright_green"),
-    "doubt": (" look ", "ansi_bright_yellow"),
-    "bad": ("  no  ", "ansi_bright_red"),
-    "busy": (" .... ", "ansi_cyan"),
+    "ok": (f"{OF_FINDING[True]:{WIDTH}}", "ansi_bright_green"),
+    "doubt": (f"{OF_FINDING[None]:{WIDTH}}", "ansi_bright_yellow"),
+    "bad": (f"{OF_FINDING[False]:{WIDTH}}", "ansi_bright_red"),
+    "busy": (f"{'....':{WIDTH}}", "ansi_cyan"),
 }
 
 
@@ -99,8 +101,9 @@ class FindingList(Static):
             word, style = MARKS[line.mark]
             first, *more = wrap(line.detail, room) or [""]
             rows.append(Content.assemble((word, style), f" {line.name:{names}}{first}"))
-            rows += [Content(f"{'':7}{'':{names}}{text}") for text in more]
-            for index, text in enumerate(wrap(line.remedy, room - 3)):
+            rows += [Content(f"{'':{WIDTH + 1}}{'':{names}}{text}") for text in more]
+            remedy = addressed(line.remedy, Reader.CONSOLE)
+            for index, text in enumerate(wrap(remedy, room - 3)):
                 arrow = "-> " if index == 0 else "   "
-                rows.append(Content.styled(f"{'':7}{'':{names}}{arrow}{text}", "ansi_bright_yellow"))
+                rows.append(Content.styled(f"{'':{WIDTH + 1}}{'':{names}}{arrow}{text}", "ansi_bright_yellow"))
         self.update(Content("\n").join(rows))

@@ -19,6 +19,7 @@ class Disk:
     free: int
     inodes_free_ratio: float = 1.0
     read_only: bool = False
+    largest: tuple[tuple[str, int], ...] = ()  # what fills it, largest first; looked for when it is nearly full
 
     @property
     def free_ratio(self) -> float:
@@ -64,6 +65,7 @@ class Facts:
     as_root: bool = False
     configured: bool | None = None
     systemd: bool = True
+    booting: bool = False  # systemd still starts what is to run
     addresses: tuple[str, ...] = ()
     has_default_route: bool | None = None
     units: dict[str, Unit] = field(default_factory=dict)

@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from appliance import __version__
 from appliance.host.addresses import own_addresses
 from appliance.host.layout import DATA, RELAY_CONFIG, Layout
 from appliance.host.runner import Runner, run
+from appliance.host.status.disk_usage import largest_below
 from appliance.host.status.facts import Certificate, Clock, Disk, Facts, Updates
 from appliance.host.units import show_units
 from appliance.relay.report.x509_dates import read_dates
@@ -28,6 +30,8 @@ from appliance.relay.report.x509_dates import read_dates
 UNITS = ("appliance-relay.service", "rsyslog.service", "chrony.service", "systemd-networkd.service", "ssh.service")
 DEFAULT_HTTP = "127.0.0.1:9081"
 _ANSWER_WITHIN = 2.0  # seconds for each question; a dead part must not make status slow
+_BOOT = 600.0  # seconds of uptime after which systemd is not asked whether it still starts
+_NEARLY_FULL = 0.15  # free part of a disk below which what fills it is looked for
 
 
 def gather(layout: Layout | None = None, runner: Runner = run, now: float | None = None) -> Facts:
@@ -39,6 +43,8 @@ def gather(layout: Layout | None = None, runner: Runner = run, now: float | None
         failed = pool.submit(_failed, runner)
         addresses = pool.submit(own_addresses, runner)
         refused = pool.submit(_connections_refused, runner)
+        booting = pool.submit(_booting, runner)
+        disks = pool.submit(_disks, layout)
         configured, readable = _configured(layout)
         generation, until, interrupted = _generation(layout)
         status, relay_error = relay.result()
@@ -50,13 +56,14 @@ def gather(layout: Layout | None = None, runner: Runner = run, now: float | None
             as_root=readable,
             configured=configured,
             systemd=Path("/run/systemd/system").is_dir(),
+            booting=booting.result(),
             addresses=tuple(addresses.result()),
             has_default_route=_default_route(),
             units=units.result(),
             failed_units=failed.result(),
             relay=status,
             relay_error=relay_error,
-            disks=_disks(layout),
+            disks=disks.result(),
             data_mounted=_data_mounted(layout),
             clock=_clock(),
             certificates=_certificates(layout),
@@ -110,6 +117,14 @@ def _failed(runner: Runner) -> tuple[str, ...]:
         ["systemctl", "list-units", "--failed", "--plain", "--no-legend", "--no-pager"], timeout=_ANSWER_WITHIN
     )
     return tuple(line.split()[0] for line in answer.out.splitlines() if line.strip()) if answer.ok else ()
+
+
+def _booting(runner: Runner) -> bool:
+    """Tell whether systemd still starts what is to run; not asked long after the start."""
+    if _uptime() > _BOOT:
+        return False
+    answer = runner(["systemctl", "is-system-running"], timeout=_ANSWER_WITHIN)
+    return answer.out.strip() in ("initializing", "starting")
 
 
 def _connections_refused(runner: Runner) -> int | None:
@@ -176,7 +191,10 @@ def _disks(layout: Layout) -> tuple[Disk, ...]:
         unit = space.f_frsize
         inodes = space.f_favail / space.f_files if space.f_files else 1.0
         read_only = bool(space.f_flag & os.ST_RDONLY)
-        found.append(Disk(path, space.f_blocks * unit, space.f_bavail * unit, inodes, read_only))
+        disk = Disk(path, space.f_blocks * unit, space.f_bavail * unit, inodes, read_only)
+        if disk.free_ratio < _NEARLY_FULL:
+            disk = replace(disk, largest=largest_below(path, layout))
+        found.append(disk)
     return tuple(found)
 
 

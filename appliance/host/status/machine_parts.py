@@ -2,7 +2,8 @@
 
 from appliance.host.layout import DATA
 from appliance.host.status.facts import Disk, Facts
-from appliance.host.status.part import RANK, Part, State, length_of_time, size
+from appliance.host.status.part import RANK, Part, length_of_time, size
+from appliance.severity import State
 
 WARN_CERTIFICATE = 30 * 86400.0
 DISK_AMBER, DISK_RED = 0.15, 0.05
@@ -16,9 +17,9 @@ def configuration(facts: Facts) -> Part:
         return Part(
             name,
             "red",
-            "cut short",
-            "a change of configuration was cut short",
-            "`appliance config recover` puts the state before it back",
+            "interrupted",
+            "a change of configuration was interrupted",
+            "`appliance config recover` puts the previous configuration back",
         )
     if facts.unconfirmed_until is not None:
         left = max(0, round(facts.unconfirmed_until - facts.now))
@@ -26,7 +27,7 @@ def configuration(facts: Facts) -> Part:
         return Part(name, "amber", "waits to be confirmed", cause, "`appliance config confirm` keeps it")
     if facts.generation is not None:
         return Part(name, "green", f"generation {facts.generation}")
-    return Part(name, "green", "in force")
+    return Part(name, "green", "active")
 
 
 def disk(facts: Facts) -> Part:
@@ -54,12 +55,34 @@ def disk(facts: Facts) -> Part:
         cause, remedy = f"{disk.path} has no room for more files", "remove files there, or make the disk larger"
     else:
         cause = f"{disk.path} is {1 - disk.free_ratio:.0%} full ({size(disk.free)} free)"
-        remedy = (
-            "give the VM a larger disk and restart it: the data partition grows by itself"
-            if disk.path != "/"
+        if disk.largest:
+            cause += ": " + ", ".join(f"{place} {size(taken)}" for place, taken in disk.largest)
+        remedy = _make_room(disk)
+    return Part("disk", state, summary, cause, remedy)
+
+
+_SPOOL, _JOURNAL, _LETTERS = f"{DATA}/spool", f"{DATA}/journal", f"{DATA}/spool/dead-letters"
+_LARGER = "or give the VM a larger disk and restart it: the data partition grows by itself"
+
+
+def _make_room(disk: Disk) -> str:
+    """Return what to do about a disk that is nearly full, by what takes most of it."""
+    largest = disk.largest[0][0] if disk.largest else ""
+    if disk.path == "/":
+        return (
+            f"`apt-get clean`, then remove what is not needed of {largest}"
+            if largest
             else "`apt-get clean`, and look for large files with `du -xh / | sort -h | tail`"
         )
-    return Part("disk", state, summary, cause, remedy)
+    if largest == _SPOOL:
+        return f"bring Loki back, and the spool empties by itself; {_LARGER}"
+    if largest == _LETTERS:
+        return f"`appliance dead-letters list` shows them: send them again or drop them; {_LARGER}"
+    if largest == _JOURNAL:
+        return f"`journalctl --vacuum-size=100M` makes room; {_LARGER}"
+    if largest and not largest.startswith((f"{DATA}/rsyslog", f"{DATA}/handover")):
+        return f"remove what does not belong there from {largest}; {_LARGER}"
+    return _LARGER.removeprefix("or ")
 
 
 def _disk_name(disk: Disk) -> str:
@@ -74,7 +97,7 @@ def _disk_state(disk: Disk) -> State:
 
 def network(facts: Facts) -> Part:
     if not facts.addresses:
-        remedy = "is its network card connected? does DHCP answer? else set a static address: `appliance setup`"
+        remedy = "is its network card connected? does DHCP answer? Or set a static address: `appliance setup`"
         return Part("network", "red", "no address", "this machine has no network address", remedy)
     summary = ", ".join(facts.addresses)
     if facts.has_default_route is False:

@@ -1,9 +1,10 @@
 """What a verdict is made of: parts with a state, a cause and a remedy; and how sizes and times are said."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-State = Literal["green", "amber", "red"]
+from appliance.severity import OF_STATE, State, Word
+
 RANK: dict[State, int] = {"green": 0, "amber": 1, "red": 2}
 
 
@@ -25,8 +26,12 @@ class Verdict:
     parts: tuple[Part, ...]
 
     @property
+    def word(self) -> Word:
+        return OF_STATE[self.state]
+
+    @property
     def exit_code(self) -> int:
-        """0 well, 1 degraded, 2 broken."""
+        """0 OK, 1 WARNING, 2 CRITICAL."""
         return RANK[self.state]
 
 

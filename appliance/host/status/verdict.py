@@ -5,13 +5,16 @@ them (a full disk before the queue that cannot be written). `appliance status --
 this; appliance/host/status/status-json.md promises its names.
 """
 
+import dataclasses
 from collections.abc import Iterator
 
 from appliance.host.status import machine_parts, path_parts
 from appliance.host.status.facts import Facts
-from appliance.host.status.part import RANK, Part, State, Verdict, section
+from appliance.host.status.part import RANK, Part, Verdict, section
+from appliance.host.status.remedy import Reader, addressed
+from appliance.severity import State
 
-__all__ = ["Part", "State", "Verdict", "judge"]
+__all__ = ["Part", "Reader", "State", "Verdict", "judge"]
 
 _MACHINE = (
     machine_parts.configuration,
@@ -24,8 +27,15 @@ _MACHINE = (
 )
 
 
-def judge(facts: Facts) -> Verdict:
-    """Return the verdict on these facts."""
+def judge(facts: Facts, reader: Reader | None = None) -> Verdict:
+    """Return the verdict on these facts, its remedies as `reader` can follow them: by default whoever looked."""
+    verdict = _judge(facts)
+    reader = reader or (Reader.ROOT if facts.as_root else Reader.USER)
+    parts = tuple(dataclasses.replace(part, remedy=addressed(part.remedy, reader)) for part in verdict.parts)
+    return Verdict(verdict.state, addressed(verdict.headline, reader), parts)
+
+
+def _judge(facts: Facts) -> Verdict:
     if facts.configured is False:
         cause = "this machine is not configured yet: it takes no logs"
         part = Part(
@@ -64,4 +74,4 @@ def _log_path(facts: Facts) -> Iterator[Part]:
     if facts.relay is not None:
         yield path_parts.loki(facts.relay, facts.now)
         yield path_parts.queue(facts.relay)
-        yield path_parts.messages(facts.relay)
+        yield path_parts.messages(facts.relay, facts.now)

@@ -1,14 +1,20 @@
 """Who sends: a bounded table of senders with counts, rates and the times they were first and last seen.
 
 The log path calls `record` once for each stream of a batch, from the event loop; status and
-metrics read snapshots. It decides nothing about messages.
+metrics read snapshots. It decides nothing about messages. Keeping the table over a restart is
+`sender_file.py`.
 """
 
 import time
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 _DECAY = 60.0  # seconds over which the rate averages
+_QUIET = 4 * 3600.0  # seconds without a line before anybody is called silent
+_TIMES = 20.0  # how much longer than its usual pause a sender has to be quiet, to be called silent
+_REGULAR = 20  # messages that make a sender one that sends regularly
+_REPORTED = 7 * 86400.0  # seconds after which a silent one is thought gone for good
 
 
 @dataclass(slots=True)
@@ -32,6 +38,16 @@ class Source:
         if self.window_rate < 0 or elapsed >= _DECAY:
             return self.window_count / max(elapsed, 1.0)
         return self.window_rate * (1.0 - elapsed / _DECAY) + self.window_count / _DECAY
+
+    def is_silent(self, now: float, listening_since: float) -> bool:
+        """Tell whether it sent regularly and has been quiet for far longer than usual.
+
+        Time in which nobody listened counts for nothing; a sender that stays away for a week has gone.
+        """
+        if self.count < _REGULAR or now - self.last_seen > _REPORTED:
+            return False
+        usual = (self.last_seen - self.first_seen) / self.count
+        return now - max(self.last_seen, listening_since) > max(_QUIET, _TIMES * usual)
 
 
 class Sources:
@@ -62,9 +78,30 @@ class Sources:
         source.window_count += count
         source.last_seen = now
 
+    def remember(self, known: Iterable[Source]) -> None:
+        """Take over senders of an earlier run, the one not seen for longest first; those met since count on."""
+        met, self._table = self._table, OrderedDict()
+        for source in known:
+            self._table[source.sender, source.input] = source
+        for key, source in met.items():
+            if (before := self._table.pop(key, None)) is not None:
+                source.count += before.count
+                source.first_seen = min(source.first_seen, before.first_seen)
+            self._table[key] = source
+        while len(self._table) > self._limit:
+            self._table.popitem(last=False)
+
     def __len__(self) -> int:
         return len(self._table)
+
+    def all(self) -> list[Source]:
+        """Every sender, the one not seen for longest first."""
+        return list(self._table.values())
 
     def latest(self, limit: int) -> list[Source]:
         """The `limit` seen last, latest first."""
         return [source for source, _ in zip(reversed(self._table.values()), range(limit), strict=False)]
+
+    def silent(self, now: float, listening_since: float) -> list[Source]:
+        """Those that sent regularly and do so no more, the one that fell silent last first."""
+        return [source for source in reversed(self._table.values()) if source.is_silent(now, listening_since)]

@@ -18,7 +18,7 @@ from appliance.relay.listen.intake import IntakeStats
 from appliance.relay.listen.push_api import PushStats
 from appliance.relay.report.impstats import Rsyslog, read_impstats
 from appliance.relay.report.rates import RateMeter
-from appliance.relay.report.senders import Sources
+from appliance.relay.report.senders import Source, Sources
 from appliance.relay.report.status_values import (
     DeadLettersStatus,
     ErrorStatus,
@@ -40,6 +40,9 @@ from appliance.relay.spool.dead_letters import DeadLetters
 from appliance.relay.spool.spool import Spool
 
 _SOURCES_SHOWN = 100
+_SILENT_SHOWN = 20
+LOST = "given_up:"
+"""What stands before the reason in the name of a trouble that is counted by its reason."""
 
 
 # ---- what is looked at -------------------------------------------------------------------------
@@ -92,8 +95,10 @@ def totals(parts: Parts) -> dict[str, int]:
 def troubles(parts: Parts) -> dict[str, int]:
     """Totals whose growth is worth telling, see Status.recent."""
     intake, rsyslog = parts.intake.stats, parts.rsyslog()
+    dropped, refused = parts.spool.stats.dropped, parts.sender.stats.dead_lettered
     return {
-        "given_up": sum(merged([parts.spool.stats.dropped, parts.sender.stats.dead_lettered]).values()),
+        "given_up": sum(merged([dropped, refused]).values()),
+        **{f"{LOST}{reason}": count for reason, count in merged([dropped, refused]).items()},
         "udp_dropped": sum(parts.udp_losses().drops.values()),
         "rsyslog_discarded": rsyslog.discarded if rsyslog else 0,
         "dead_letters_given_up": parts.dead_letters.given_up,
@@ -129,7 +134,7 @@ def build_status(parts: Parts, meter: RateMeter, recent: RateMeter, now: float |
         )
         for name in {**intake.messages, **connections}
     }
-    error = sender.last_error
+    error, grown = sender.last_error, recent.growth(troubles(parts))
     losses = parts.udp_losses()
     not_ready = parts.not_ready()
     status = Status(
@@ -140,7 +145,8 @@ def build_status(parts: Parts, meter: RateMeter, recent: RateMeter, now: float |
         ready=not not_ready,
         not_ready_reason=not_ready,
         problems=[],
-        recent=recent.growth(troubles(parts)),
+        recent={name: count for name, count in grown.items() if not name.startswith(LOST)},
+        lost={name.removeprefix(LOST): count for name, count in grown.items() if name.startswith(LOST)},
         inputs=inputs,
         queue=_queue(parts, now),
         loki=LokiStatus(
@@ -171,10 +177,8 @@ def build_status(parts: Parts, meter: RateMeter, recent: RateMeter, now: float |
         sources=SourcesStatus(
             len(parts.sources),
             parts.sources.evicted,
-            [
-                SourceStatus(s.sender, s.input, s.count, round(s.rate(now), 2), s.first_seen, s.last_seen)
-                for s in parts.sources.latest(_SOURCES_SHOWN)
-            ],
+            [_source(one, now) for one in parts.sources.latest(_SOURCES_SHOWN)],
+            [_source(one, now) for one in parts.sources.silent(now, parts.started)[:_SILENT_SHOWN]],
         ),
         dropped=merged([intake.dropped, parts.spool.stats.dropped, sender.dead_lettered]),
         repaired=merged([intake.repaired, sender.repaired]),
@@ -187,6 +191,7 @@ def build_status(parts: Parts, meter: RateMeter, recent: RateMeter, now: float |
             parts.dead_letters.given_up,
             parts.dead_letters.unwritten,
             int(parts.dead_letters.max_size),
+            str(parts.dead_letters.directory),
         ),
         ack_pending=intake.ack_pending,
         udp=UdpStatus(losses.drops, losses.queued, losses.receive_buffer_errors, losses.checksum_errors),
@@ -197,6 +202,12 @@ def build_status(parts: Parts, meter: RateMeter, recent: RateMeter, now: float |
     )
     status.problems = list(problems_of(status))
     return status
+
+
+def _source(source: Source, now: float) -> SourceStatus:
+    return SourceStatus(
+        source.sender, source.input, source.count, round(source.rate(now), 2), source.first_seen, source.last_seen
+    )
 
 
 def _queue(parts: Parts, now: float) -> QueueStatus:
@@ -218,6 +229,7 @@ def _queue(parts: Parts, now: float) -> QueueStatus:
         oldest_age=max(0.0, now - oldest[0].created_ms / 1000) if oldest else 0.0,
         oldest_entry=oldest[0].oldest_ns / 1e9 if oldest else None,
         free_bytes=free,
+        room_bytes=max(0, min(maximum - stats.bytes, free - int(spool.settings.min_free))),
         when_full=spool.settings.when_full,
         full=stats.full or bool(reason),
         full_reason=reason or (stats.full_reason if stats.full else ""),

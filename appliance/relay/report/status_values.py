@@ -29,7 +29,7 @@ class InputStatus(msgspec.Struct):
 
 
 class QueueStatus(msgspec.Struct):
-    """The spool: what is on disk and not yet taken by Loki."""
+    """The spool: what is on disk and not yet taken by Loki. `room_bytes` more fit before it is full."""
 
     batches: int = 0
     entries: int = 0
@@ -39,6 +39,7 @@ class QueueStatus(msgspec.Struct):
     oldest_age: float = 0.0
     oldest_entry: float | None = None
     free_bytes: int = 0
+    room_bytes: int = 0
     when_full: str = "block"
     full: bool = False
     full_reason: str = ""
@@ -58,6 +59,7 @@ class DeadLettersStatus(msgspec.Struct):
     given_up: int = 0
     unwritten: int = 0
     max_bytes: int = 0
+    path: str = ""
 
 
 class ErrorStatus(msgspec.Struct):
@@ -108,11 +110,15 @@ class SourceStatus(msgspec.Struct):
 
 
 class SourcesStatus(msgspec.Struct):
-    """`latest` are those seen last, at most 100 of `count`."""
+    """`latest` are those seen last, at most 100 of `count`; `silent` those that sent regularly and do so no more.
+
+    Senders are remembered over restarts: `first_seen` and `messages` begin before the relay did.
+    """
 
     count: int = 0
     forgotten: int = 0
     latest: list[SourceStatus] = []
+    silent: list[SourceStatus] = []
 
 
 class UdpStatus(msgspec.Struct):
@@ -151,7 +157,7 @@ class Status(msgspec.Struct):
     """`recent`: what grew in the last 15 minutes of udp_dropped, rsyslog_discarded, streams_overflowed,
     label_values_overflowed, given_up (entries dropped for good or dead-lettered), dead_letters_given_up, set_aside
     (batches), connections_refused and protocol_errors. `frames_cut` are messages longer than
-    relay.connections.max_message, cut and marked.
+    relay.connections.max_message, cut and marked. `lost`: the entries of `given_up` by their reason.
     """
 
     version: str
@@ -162,6 +168,7 @@ class Status(msgspec.Struct):
     not_ready_reason: str
     problems: list[Problem]
     recent: dict[str, int]
+    lost: dict[str, int]
     inputs: dict[str, InputStatus]
     queue: QueueStatus
     loki: LokiStatus
@@ -186,47 +193,47 @@ class Status(msgspec.Struct):
 _RECENT = {
     "given_up": (
         "losses",
-        "{} entries were given up lately",
-        "see dropped for the reasons; what Loki refused for good is in the dead letters beside the spool",
+        "{} lines could not be delivered in the last 15 min{reasons}",
+        "{letters}",
     ),
     "dead_letters_given_up": (
         "losses",
-        "{} dead letters were given up lately: too many for their bound",
-        "mend what Loki refuses (see dead_lettered), or raise relay.spool.max_dead_letter",
+        "{} dead letters were dropped in the last 15 min: more than relay.spool.max_dead_letter holds",
+        "fix what Loki refuses (`appliance dead-letters list`), or raise relay.spool.max_dead_letter",
     ),
     "protocol_errors": (
         "connections",
-        "{} connections were closed lately, as what came could not be understood",
-        "see the relay's log for who sends it, and whether it speaks RELP or syslog to the right port",
+        "{} connections were closed in the last 15 min: what came is neither syslog nor RELP",
+        "`journalctl -u appliance-relay` names the sender: does it send RELP or syslog to the right port?",
     ),
     "udp_dropped": (
         "udp",
-        "the kernel dropped {} datagrams lately",
+        "the kernel dropped {} datagrams in the last 15 min",
         "raise listeners.udp.receive_buffer, or let the loudest senders use TCP",
     ),
     "rsyslog_discarded": (
         "rsyslog",
-        "rsyslog's queue was full, it discarded {} messages lately",
+        "rsyslog's queue was full, it discarded {} messages in the last 15 min",
         "bring Loki back, or raise listeners.queue.max_disk",
     ),
     "set_aside": (
         "queue",
-        "{} unreadable batches were set aside lately",
+        "{} unreadable batches were set aside in the last 15 min",
         "look at the disk's health; the files are in the directory set-aside of the spool",
     ),
     "streams_overflowed": (
         "streams",
-        "{} label sets gave up labels lately: {limit} streams are allowed",
+        "{} label sets lost labels in the last 15 min: {limit} streams are allowed",
         "use fewer labels, or raise labels.guard.max_streams if Loki allows more",
     ),
     "label_values_overflowed": (
         "streams",
-        "{} label values became metadata lately: more than labels.guard.max_values_per_label, or too long for Loki",
+        "{} label values became metadata in the last 15 min: over labels.guard.max_values_per_label, or too long",
         "see streams.values_overflowed for the labels; make a label of what has few values, or raise the bound",
     ),
     "connections_refused": (
         "connections",
-        "{} connections were refused lately, as too many were open",
+        "{} connections were refused in the last 15 min: too many were open",
         "raise relay.connections.max, or see who connects so often",
     ),
 }
@@ -236,13 +243,13 @@ def problems_of(status: Status) -> Iterable[Problem]:
     """What is not well, the gravest first."""
     queue, loki, rsyslog = status.queue, status.loki, status.rsyslog
     if status.not_ready_reason:
-        yield Problem("relay", status.not_ready_reason, "see the relay's log")
+        yield Problem("relay", status.not_ready_reason, "see `journalctl -u appliance-relay`")
     if loki.state in ("held", "waiting"):
         error = loki.last_error
         yield Problem(
             "loki",
-            error.cause if error else "Loki does not take what is sent",
-            error.remedy if error else "see the relay's log",
+            error.cause if error else "Loki does not accept what is sent",
+            error.remedy if error else "see `journalctl -u appliance-relay`",
         )
     if queue.full:
         yield Problem(
@@ -256,10 +263,25 @@ def problems_of(status: Status) -> Iterable[Problem]:
         )
     for name, (part, words, remedy) in _RECENT.items():
         if count := status.recent.get(name, 0):
-            yield Problem(part, words.format(count, limit=status.streams.limit), remedy)
+            words = words.format(count, limit=status.streams.limit, reasons=_reasons(status))
+            yield Problem(part, words, remedy.format(letters=_letters(status)))
     if rsyslog is not None and rsyslog.stalled:
         yield Problem(
             "rsyslog",
             f"{rsyslog.queue} messages wait in rsyslog and none moves on",
             "the relay may be blocked by a full spool, see queue",
         )
+
+
+def _reasons(status: Status) -> str:
+    """Return why lines were not delivered, most frequent first, in brackets; empty when nobody knows."""
+    counts = sorted(((count, reason) for reason, count in status.lost.items()), reverse=True)
+    shown = ", ".join(f"{reason.replace('_', ' ')} {count}" for count, reason in counts)
+    return f" ({shown})" if shown else ""
+
+
+def _letters(status: Status) -> str:
+    """Return where the lines are that were not delivered, and what can be done with them."""
+    if not status.lost.keys() & status.loki.dead_lettered.keys():
+        return "bring Loki back sooner, or give the spool more room: relay.spool.max_size, max_age"
+    return f"`appliance dead-letters list` shows those that Loki refused; they are kept in {status.dead_letters.path}"
