@@ -4,7 +4,7 @@ import contextlib
 import random
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -36,21 +36,35 @@ class Shape:
     """Hosts and programs take turns, so that each pair of them comes, instead of being drawn."""
 
 
-def messages(shape: Shape, *, seed: int = 1) -> Iterator[bytes]:
+Form = Callable[[int, datetime, int, int, int], str]
+"""Makes a header of priority, time, host, program and process."""
+
+
+def rfc5424(pri: int, moment: datetime, host: int, program: int, process: int) -> str:
+    stamp = f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06d}Z"
+    return f"<{pri}>1 {stamp} host{host:04d}.example.org program{program:02d} {process} - - "
+
+
+def rfc3164(pri: int, moment: datetime, host: int, program: int, process: int) -> str:
+    return f"<{pri}>{moment.astimezone():%b %e %H:%M:%S} host{host:04d} program{program:02d}[{process}]: "
+
+
+def rfc3164_iso(pri: int, moment: datetime, host: int, program: int, process: int) -> str:
+    stamp = moment.astimezone().isoformat(timespec="microseconds")
+    return f"<{pri}>{stamp} host{host:04d} program{program:02d}[{process}]: "
+
+
+def messages(shape: Shape, *, seed: int = 1, form: Form = rfc5424) -> Iterator[bytes]:
     """The messages of a load, without framing; each ends with its number."""
     chance = random.Random(seed)
     start = time.time() - shape.spread
     for number in range(shape.messages):
         moment = datetime.fromtimestamp(start + shape.spread * number / shape.messages, UTC)
-        stamp = f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06d}Z"
         key = chance.getrandbits(30)
         host, program = key % shape.hosts, (key >> 9) % shape.programs
         if shape.in_turn:
             program, host = divmod(number % (shape.hosts * shape.programs), shape.hosts)
-        head = (
-            f"<{_PRIORITIES[key % shape.priorities]}>1 {stamp} host{host:04d}.example.org"
-            f" program{program:02d} {key >> 15} - - "
-        ).encode()
+        head = form(_PRIORITIES[key % shape.priorities], moment, host, program, key >> 15).encode()
         tail = b" n=%d" % number
         room = max(shape.size - len(head) - len(tail), 0)
         text = _TEXTS[key % len(_TEXTS)] % (key & 255, (key >> 8) & 255, key >> 14)

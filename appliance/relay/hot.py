@@ -20,6 +20,7 @@ from typing import Any
 import cython
 
 from appliance.relay.inputs import INPUTS, Escaping, Input
+from appliance.relay.parse import local_time
 
 if cython.compiled:
     from cython.cimports.cpython.bytearray import PyByteArray_Resize  # type: ignore[import-not-found]
@@ -34,10 +35,39 @@ ROUTE_META_ROOM = 32768
 _ESCAPED = re.compile(rb"\x01([0-3][0-7]{2})")  # a control character as in `inputs.Escaping.OCTAL`
 _JSON_ESCAPED = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|([\"\\/bfnrt]))")
 _JSON_LETTERS = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
+_SD_ESCAPED = re.compile(rb'\\(["\\\]])')  # RFC 5424 section 6.3.3
 _JSON_TEXT = Escaping.JSON
 _HEARTBEAT = b"immark"  # by this input rsyslog hands over its heartbeat, which is no message
 _PREFIX_ROOM = cython.declare(cython.int, 512)  # bytes that stand before the message in a hand-over line, at most
 _WRITER_ROOM = cython.declare(cython.Py_ssize_t, 1 << 20)  # bytes of hand-over lines held before they must be taken
+_MONTHS = b"JanFebMarAprMayJunJulAugSepOctNovDec"
+
+# What a byte may be in a header of RFC 3164.
+_ALNUM = cython.declare(cython.int, 1)
+_LETTER = cython.declare(cython.int, 2)
+_IN_HOST = cython.declare(cython.int, 4)
+_NAMES_HOST = cython.declare(cython.int, 8)  # one of these makes it a name or an address
+_IN_TAG = cython.declare(cython.int, 16)
+_FIRST_OF_TAG = cython.declare(cython.int, 32)
+_IN_PROCESS = cython.declare(cython.int, 64)
+
+
+def _kinds() -> bytes:
+    letters = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+    alnum = letters | frozenset(b"0123456789")
+    kinds = (
+        (1, alnum),
+        (2, letters),
+        (4, alnum | frozenset(b"._:-")),
+        (8, letters | frozenset(b":.")),
+        (16, alnum | frozenset(b"_./@+~-")),
+        (32, alnum | frozenset(b"_./")),
+        (64, alnum | frozenset(b"_.-")),
+    )
+    return bytes(sum(bit for bit, members in kinds if byte in members) for byte in range(256))
+
+
+_KINDS = _kinds()
 _SPARE = 2  # bodies of past batches kept for the next ones
 _ROUTE_BYTES = 16 * 2**20  # of headers and metadata remembered with routes, before all are forgotten
 
@@ -514,6 +544,28 @@ def _timestamp(p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize
     return seconds * 1000000000 + nanos
 
 
+@cython.cfunc
+@cython.exceptval(check=False)
+def _year_of(days: cython.longlong) -> cython.longlong:
+    """The year of that day from 1970-01-01, after 1970."""
+    year: cython.longlong = 1970 + days // 366
+    while _days(year + 1, 1, 1) <= days:
+        year += 1
+    return year
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def _month(p: cython.p_uchar, at: cython.Py_ssize_t) -> cython.int:
+    """The number of the month whose English name stands there in three letters, or 0."""
+    k: cython.int
+    months: cython.p_uchar = _MONTHS
+    for k in range(12):
+        if months[3 * k] == p[at] and months[3 * k + 1] == p[at + 1] and months[3 * k + 2] == p[at + 2]:
+            return k + 1
+    return 0
+
+
 def parse_timestamp(text: bytes) -> int:
     """Unix nanoseconds of an RFC 3339 time stamp, or -1."""
     buffer = bytearray(text)
@@ -568,6 +620,19 @@ def _protocol(data: bytes) -> str | None:
     if data[0:1].isupper() and b"\n" not in data and len(data) < _FIRST_BYTES:
         return None
     return "http" if _HTTP.match(data) else ""
+
+
+_NO_HOST = re.compile(
+    rb"(?:UTC|GMT)(?:-[0-9]{1,2}(?::?[0-9]{2})?)?\Z|TZ-[0-9]{1,2}\Z"
+    rb"|(?:Z|WES?T|CES?T|MES?T|EES?T|MSK|[ECMP][SD]T|AK[SD]T|HST|JST|AE[SD]T|BST|IST|HKT|SGT|ICT|A[SD]T|N[SD]T|KST|PKT"
+    rb"|NZ[SD]T|AC[SD]T|AWST|SAST|[BA]RT|CLT|WIB|[WCE]AT|TRT)\Z"
+    rb"|(?i:ERROR|ERR|WARN|WARNING|INFO|DEBUG|NOTICE|CRIT|CRITICAL|FATAL|TRACE|ALERT|EMERG|SEVERE|FINE)\Z"
+)
+
+
+def _can_be_host(name: bytes) -> bool:
+    """Whether this can be a host behind a time: a zone or a severity is none."""
+    return not _NO_HOST.match(name)
 
 
 @cython.cclass
@@ -957,6 +1022,8 @@ class Packer(Framing):
     heartbeat: cython.bint
     pri: cython.int
     has_zone: cython.bint
+    plain: cython.bint  # its header is that of RFC 3164
+    local: cython.bint  # its time is `Mmm dd hh:mm:ss` of a local clock
     stamp: cython.longlong
     stamp0: cython.Py_ssize_t
     stamp1: cython.Py_ssize_t
@@ -976,8 +1043,18 @@ class Packer(Framing):
     meta: bytearray
     meta_used: cython.Py_ssize_t
     meta_pairs: cython.int
+    # Times are remembered by the second: RFC 3339 with its zone, and the wall clock with the moments of
+    # receipt for which it was read.
     second_text: cython.uchar[19]
+    second_zone: cython.uchar[6]
+    second_zone_size: cython.int
     second_ns: cython.longlong
+    local_text: cython.uchar[15]
+    local_ns: cython.longlong
+    local_offset: cython.longlong
+    local_from: cython.longlong
+    local_until: cython.longlong
+    offsets: dict
 
     def __init__(self, resolver: Any, *, batch_size: int, max_message: int, inputs: Sequence[Input] = INPUTS) -> None:
         super().__init__(max_message, inputs)
@@ -985,6 +1062,9 @@ class Packer(Framing):
         self.last_input = b""
         self.last_source = -1
         self.scratch = bytearray(4 * max_message + _PREFIX_ROOM)
+        self.offsets = {}
+        self.second_zone_size = -1
+        self.local_until = 0
         self.heartbeat = False
         self.octal = False
         self.json = False
@@ -1321,16 +1401,19 @@ class Packer(Framing):
             if self.words:
                 self.words = []
             return None
-        at = self._rfc5424(trusted, p, start, end)
+        at = self._header(trusted, p, start, end)
         if self.heartbeat:  # no message: rsyslog only looks whether its session is alive
             if self.words:
                 self.words = []
             return None
-        self.input_messages[self.source] += 1
-        self.input_octets[self.source] += end - start
         if at < 0:
             return self._salvage(p, start, end)
-        route = self._route(p)
+        found: object = self._route(p)
+        if found is None:
+            return self._salvage(p, start, end)
+        route = cython.cast(Route, found)
+        self.input_messages[self.source] += 1
+        self.input_octets[self.source] += end - start
         if route.target is None:
             self.dropped += 1
             if self.words:
@@ -1342,22 +1425,32 @@ class Packer(Framing):
         return None
 
     @cython.cfunc
-    def _rfc5424(
+    def _header(
         self, trusted: cython.bint, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t
     ) -> cython.Py_ssize_t:
-        """Read the header and the structured data of RFC 5424 section 6; where the text begins, or -1."""
+        """Read the priority and what stands before the text; where the text begins, or -1 if it is not well-formed."""
         i: cython.Py_ssize_t = start + 1
         pri: cython.int = 0
-        words: cython.bint = True
         if p[start] != 60:
             return -1
         while i < end and _digit(p[i]) and i < start + 4:
             pri = pri * 10 + (p[i] - 48)
             i += 1
-        if i + 3 >= end or i == start + 1 or pri > 191 or p[i] != 62 or p[i + 1] != 49 or p[i + 2] != 32:
+        if i + 3 >= end or i == start + 1 or pri > 191 or p[i] != 62:
             return -1
         self.pri = pri
-        self.stamp0 = i + 3
+        if p[i + 1] == 49 and p[i + 2] == 32:
+            return self._rfc5424(trusted, p, i + 3, end)
+        return self._rfc3164(p, i + 1, end)
+
+    @cython.cfunc
+    def _rfc5424(
+        self, trusted: cython.bint, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t
+    ) -> cython.Py_ssize_t:
+        """Read `TIME HOST APP PROCID MSGID [SD] ` at `start` (RFC 5424 section 6); where the text begins, or -1."""
+        i: cython.Py_ssize_t
+        ours: cython.bint = False
+        self.stamp0 = start
         self.stamp1 = _find(p, self.stamp0, end, 32)
         if self.stamp1 < 0:
             return -1
@@ -1378,31 +1471,212 @@ class Packer(Framing):
         if self.id1 < 0:
             self.id1 = end
         self.has_zone = True
+        self.plain = False
+        self.local = False
         self.words0 = 0
         self.words1 = 0
-        i = min(self.id1 + 1, end)
+        self.stamp = self._stamp(p, start, self.stamp1)
+        if self.stamp < 0 and self.stamp1 > start and _digit(p[start]):
+            return -1  # a time in another notation
+        if self.id0 < end and p[self.id0] == 91:  # neither message id nor NILVALUE was sent
+            i = self.id0
+            self.id1 = i
+        else:
+            i = min(self.id1 + 1, end)
         if trusted and i + 10 < end and _is(p, i, end, b'[fwd@0 r="'):
-            pri = i
+            self.sd0 = i
             i = self._own_element(p, i, end)
             if self.heartbeat:
                 return i
-            words = i == pri
+            ours = i != self.sd0
+        if not ours:
+            if self.stamp1 - start == 1 and p[start] == 45:
+                self._word("notime")
+            if self.host1 - self.host0 == 1 and p[self.host0] == 45:
+                self._word("nohost")
         self.sd0 = i
         self.sd1 = i
         if i < end and p[i] == 45 and (i + 1 == end or p[i + 1] == 32):
-            i += 1
-        elif i < end and p[i] == 91:
+            return min(i + 2, end)
+        if i < end and p[i] == 91:
             self.sd1 = self._structured(p, i, end)
             if self.sd1 > 0:
                 i = self.sd1
-            else:
-                self.sd1 = self.sd0  # not well-formed: it stays in the text
-                self._word("structured_data")
-        elif i < end and p[i] != 32 and words:
+                return i + 1 if i < end and p[i] == 32 else i
+            self.sd1 = self.sd0  # not well-formed: it stays in the text
             self._word("structured_data")
-        if i < end and p[i] == 32:
+        elif i < end and not ours:
+            self._word("structured_data")
+        elif i < end and p[i] == 32:
             i += 1
         return i
+
+    @cython.cfunc
+    def _rfc3164(self, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Read `TIME HOST TAG[PROCESS]: ` at `start` (RFC 3164 section 4.1); where the text begins, or -1.
+
+        The time is `Mmm dd hh:mm:ss[.f…]` or RFC 3339. Only what can be nothing else is taken, which is
+        what `parse.rfc3164.plain` takes: a dialect may look much the same.
+        """
+        kinds: cython.p_uchar = _KINDS
+        self.plain = True
+        i: cython.Py_ssize_t
+        seen: cython.uchar
+        self.stamp0 = start
+        if _digit(p[start]):
+            i = _find(p, start, min(end, start + 40), 32)
+            if i < 0:
+                return -1
+            self.stamp = self._stamp(p, start, i)
+            self.has_zone = True
+            self.local = False
+        else:
+            i = self._traditional(p, start, end)
+            if i < 0:
+                return -1
+            self.has_zone = False
+            self.local = True
+        if self.stamp < 0:
+            return -1
+        self.stamp1 = i
+        i += 1
+        self.host0 = i
+        seen = 0
+        while i < end and kinds[p[i]] & _IN_HOST:
+            seen |= kinds[p[i]]
+            i += 1
+        self.host1 = i
+        if (
+            i + 1 >= end
+            or i == self.host0
+            or p[i] != 32
+            or not seen & _NAMES_HOST
+            or not kinds[p[self.host0]] & kinds[p[i - 1]] & _ALNUM
+        ):
+            return -1
+        i += 1
+        self.app0 = i
+        if not kinds[p[i]] & _FIRST_OF_TAG:
+            return -1
+        seen = 0
+        while i < end and kinds[p[i]] & _IN_TAG:
+            seen |= kinds[p[i]]
+            i += 1
+        self.app1 = i
+        self.proc0 = i
+        self.proc1 = i
+        if i >= end or not seen & _LETTER:
+            return -1
+        if p[i] == 91:
+            i += 1
+            self.proc0 = i
+            while i < end and kinds[p[i]] & _IN_PROCESS:
+                i += 1
+            self.proc1 = i
+            if i >= end or i == self.proc0 or p[i] != 93:
+                return -1
+            i += 1
+        if i >= end or p[i] != 58 or (i + 1 < end and p[i + 1] != 32):
+            return -1
+        self.id0 = i
+        self.id1 = i
+        self.sd0 = i
+        self.sd1 = i
+        self.words0 = 0
+        self.words1 = 0
+        return min(i + 2, end)
+
+    @cython.cfunc
+    def _traditional(self, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Read `Mmm dd hh:mm:ss[.f…]` without year and zone into `stamp`, -1 for no such time; where it ends."""
+        at: cython.Py_ssize_t = start + 15
+        nanos: cython.longlong = 0
+        scale: cython.longlong = 100000000
+        if end - start < 20 or p[start + 3] != 32 or p[start + 6] != 32 or p[start + 9] != 58 or p[start + 12] != 58:
+            return -1
+        if p[at] == 46:
+            at += 1
+            while at < end and _digit(p[at]):
+                nanos += scale * (p[at] - 48)
+                scale //= 10
+                at += 1
+            if at == start + 16 or at >= end:
+                return -1
+        if p[at] != 32:
+            return -1
+        if not (
+            cython.compiled
+            and self.local_from <= self.received < self.local_until
+            and memcmp(p + start, cython.address(self.local_text[0]), 15) == 0
+        ):
+            self.local_until = 0
+            if not self._local_second(p, start):
+                self.stamp = -1
+                return at
+            if cython.compiled:
+                memcpy(cython.address(self.local_text[0]), p + start, 15)
+        self.stamp = self.local_ns + nanos
+        return at
+
+    @cython.cfunc
+    def _local_second(self, p: cython.p_uchar, start: cython.Py_ssize_t) -> cython.bint:
+        """Find the moment that the wall clock `Mmm dd hh:mm:ss` names: `local_ns`. False if there is none.
+
+        It is in the year that brings its date nearest to that of the receipt, and where the clock shows
+        the same hour twice it is the one nearer to the receipt.
+        """
+        month: cython.int = _month(p, start)
+        day: cython.int = _two(p, start + 4)
+        hour: cython.int = _two(p, start + 7)
+        minute: cython.int = _two(p, start + 10)
+        second: cython.int = _two(p, start + 13)
+        if p[start + 4] == 32:
+            day = p[start + 5] - 48
+            if day > 9:
+                return False
+        if month == 0 or day < 1 or not (0 <= hour <= 23 and 0 <= minute <= 59 and 0 <= second <= 60):
+            return False
+        quarter: cython.longlong = self.received // 900000000000
+        today: cython.longlong = quarter // 96
+        year: cython.longlong = _year_of(today)
+        days: cython.longlong = 0
+        best: cython.longlong = -1
+        candidate: cython.longlong
+        distance: cython.longlong
+        for candidate in range(year - 1, year + 2):
+            if day <= _days_in(candidate, month):
+                distance = _days(candidate, month, day) - today
+                if best < 0 or abs(distance) < best:
+                    best = abs(distance)
+                    days = distance + today
+        if best < 0:
+            return False
+        wall: cython.longlong = days * 86400 + hour * 3600 + minute * 60 + second
+        offsets: tuple = self._offsets(wall // 900)
+        earlier: cython.longlong = offsets[0]
+        later: cython.longlong = offsets[1]
+        moment: cython.longlong = (wall - earlier) * 1000000000
+        other: cython.longlong = (wall - later) * 1000000000
+        self.local_offset = earlier
+        if earlier != later and abs(other - self.received) < abs(moment - self.received):
+            moment = other
+            self.local_offset = later
+        if moment < 0:
+            return False
+        self.local_ns = moment
+        self.local_from = quarter * 900000000000
+        self.local_until = self.local_from + 900000000000
+        return True
+
+    @cython.cfunc
+    def _offsets(self, quarter: cython.longlong) -> tuple:
+        """`local_time.offsets` of that quarter of an hour of the wall clock, remembered."""
+        found: object = self.offsets.get(quarter)
+        if found is None:
+            if len(self.offsets) >= 1000:
+                self.offsets.clear()
+            found = self.offsets[quarter] = local_time.offsets(quarter * 900)
+        return cython.cast(tuple, found)
 
     @cython.cfunc
     def _own_element(self, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
@@ -1465,16 +1739,18 @@ class Packer(Framing):
         return j + 2
 
     @cython.cfunc
-    def _route(self, p: cython.p_uchar) -> Route:
+    def _route(self, p: cython.p_uchar) -> Route | None:
         """Who: the route decides the labels, and is kept from the last time where it can be."""
         key: object
         last: cython.uchar
         host0: cython.Py_ssize_t = self.host0
         route: Route
+        # What RFC 3164 has for a host may be none: routes of its headers are kept apart, looked at when made.
+        source: cython.int = self.source | 128 if self.plain else self.source
         if self.wide_key or (self.host1 - host0 == 1 and p[host0] == 45):
             key = (
                 self.pri,
-                self.source,
+                source,
                 _bytes(p, host0, self.id1 if self.wide_key else self.app1),
                 self._sender(),
                 _bytes(p, self.sd0, self.sd1) if self.wide_key else b"",
@@ -1483,16 +1759,18 @@ class Packer(Framing):
             # One small object for a message: the key is host and application as they stand, and
             # input and priority in the two bytes before them, which are put back at once.
             last = p[host0 - 2]
-            p[host0 - 2] = self.source
+            p[host0 - 2] = source
             p[host0 - 1] = self.pri
             key = _bytes(p, host0 - 2, self.app1)
             p[host0 - 2] = last
             p[host0 - 1] = 32
         else:
-            key = bytes([self.source, self.pri]) + bytes(p[host0 : self.app1])
+            key = bytes([source, self.pri]) + bytes(p[host0 : self.app1])
         found: object = self.routes.get(key)
         if found is not None:
             return cython.cast(Route, found)
+        if source != self.source and not _can_be_host(_bytes(p, host0, self.host1)):
+            return None
         route = self.resolver.resolve(
             self.pri,
             _bytes(p, host0, self.host1),
@@ -1515,35 +1793,41 @@ class Packer(Framing):
     @cython.cfunc
     def _time(self, p: cython.p_uchar) -> cython.int:
         """When: the message's own time while it is believable, else that of its receipt."""
-        start: cython.Py_ssize_t = self.stamp0
-        end: cython.Py_ssize_t = self.stamp1
-        stamp: cython.longlong = self._stamp(p, start, end)
+        stamp: cython.longlong = self.stamp
         if stamp < 0:
-            if not (end - start == 1 and p[start] == 45):
+            if not (self.stamp1 - self.stamp0 == 1 and p[self.stamp0] == 45):
                 self._word("timestamp")
                 if self.with_repairs:
-                    self._add_bytes(b"original_timestamp", _bytes(p, start, end))
-            stamp = self.received
+                    self._add_bytes(b"original_timestamp", self._stamp_text(p))
+            self.stamp = self.received
         elif (
             self.always_ask
             or stamp > self.received + self.max_future
             or stamp < self.received - (self.max_past if self.has_zone else self.max_past_without_zone)
         ):
             believed: tuple = self.resolver.believe(
-                stamp, self.received, self.has_zone, self._sender(), _bytes(p, start, end)
+                stamp, self.received, self.has_zone, self._sender(), self._stamp_text(p)
             )
-            stamp = believed[0]
+            self.stamp = believed[0]
             if believed[1]:
                 self._word(believed[1])
                 if self.with_repairs:
-                    self._add_bytes(b"original_timestamp", _bytes(p, start, end))
-        self.stamp = stamp
+                    self._add_bytes(b"original_timestamp", self._stamp_text(p))
         return 0
+
+    @cython.cfunc
+    def _stamp_text(self, p: cython.p_uchar) -> bytes:
+        """The time of the message as RFC 3339, or what stands there instead."""
+        if self.local:
+            return local_time.rfc3339(
+                self.local_ns // 1000000000, _bytes(p, self.stamp0 + 15, self.stamp1), self.local_offset
+            )
+        return _bytes(p, self.stamp0, self.stamp1)
 
     @cython.cfunc
     def _describe(self, p: cython.p_uchar) -> cython.int:
         """What goes with it: the metadata of the header and of its way here."""
-        if self.with_process and not (self.proc1 - self.proc0 == 1 and p[self.proc0] == 45):
+        if self.with_process and self.proc1 > self.proc0 and not (self.proc1 - self.proc0 == 1 and p[self.proc0] == 45):
             self._add(b"\x0a\x0aprocess_id\x12", p, self.proc0, self.proc1)
         if self.with_message_id and not (self.id1 - self.id0 == 1 and p[self.id0] == 45) and self.id1 > self.id0:
             self._add(b"\x0a\x0amessage_id\x12", p, self.id0, self.id1)
@@ -1559,31 +1843,45 @@ class Packer(Framing):
     @cython.cfunc
     @cython.exceptval(check=False)
     def _stamp(self, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.longlong:
-        """`_timestamp`, remembering the last second: most messages share it with the one before."""
+        """`_timestamp`, remembering the last second and zone: most messages share them with the one before."""
         stamp: cython.longlong
-        if end - start == 27 and p[start + 26] == 90 and p[start + 19] == 46:  # 2026-09-21T14:13:19.123456Z
-            if not cython.compiled:
-                return _timestamp(p, start, end)
-            if memcmp(p + start, cython.address(self.second_text[0]), 19) == 0:
-                stamp = 0
-                k: cython.int
-                for k in range(20, 26):
-                    if not _digit(p[start + k]):
-                        return -1
-                    stamp = stamp * 10 + (p[start + k] - 48)
-                return self.second_ns + stamp * 1000
-            stamp = _timestamp(p, start, end)
-            if stamp >= 0:
-                memcpy(cython.address(self.second_text[0]), p + start, 19)
-                self.second_ns = stamp - stamp % 1000000000
-            return stamp
-        return _timestamp(p, start, end)
+        at: cython.Py_ssize_t = start + 19
+        nanos: cython.longlong = 0
+        digits: cython.int = 0
+        if not cython.compiled or end - start < 20:
+            return _timestamp(p, start, end)
+        if p[at] == 46:
+            at += 1
+            while at < end and digits < 10 and _digit(p[at]):
+                nanos = nanos * 10 + (p[at] - 48)
+                digits += 1
+                at += 1
+        if (
+            end - at == self.second_zone_size
+            and memcmp(p + start, cython.address(self.second_text[0]), 19) == 0
+            and memcmp(p + at, cython.address(self.second_zone[0]), self.second_zone_size) == 0
+        ):
+            if digits == 6:
+                return self.second_ns + nanos * 1000
+            if digits == 3:
+                return self.second_ns + nanos * 1000000
+            if digits == 0 and at == start + 19:
+                return self.second_ns
+        stamp = _timestamp(p, start, end)
+        if stamp >= 0 and end - at <= 6:
+            memcpy(cython.address(self.second_text[0]), p + start, 19)
+            memcpy(cython.address(self.second_zone[0]), p + at, end - at)
+            self.second_zone_size = end - at
+            self.second_ns = stamp - stamp % 1000000000
+        return stamp
 
     @cython.cfunc
     def _salvage(self, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> object:
         """Take a message in no form that is read here, by the plain Python of `parse`."""
         words: list = self.words
         body: cython.p_uchar
+        self.input_messages[self.source] += 1
+        self.input_octets[self.source] += end - start
         record: bytes = _bytes(p, start, end)
         if self.json:
             record = _json_unescaped(record)
@@ -1613,55 +1911,66 @@ class Packer(Framing):
 
     @cython.cfunc
     def _structured(self, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """Parse SD elements at `start` into metadata; where they end, or -1 with nothing added."""
+        """Read the SD elements at `start` into metadata; where the last well-formed one ends, -1 if there is none."""
         used: cython.Py_ssize_t = self.meta_used
         pairs: cython.int = self.meta_pairs
         i: cython.Py_ssize_t = start
-        id0: cython.Py_ssize_t
+        found: cython.Py_ssize_t = -1
+        while i < end and p[i] == 91:
+            i = self._element(p, i, end)
+            if i < 0:
+                break
+            found = i
+            used = self.meta_used
+            pairs = self.meta_pairs
+        self.meta_used = used
+        self.meta_pairs = pairs
+        return found
+
+    @cython.cfunc
+    def _element(self, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Read one SD element, `[ID NAME="VALUE" …]`; where it ends, or -1.
+
+        One without parameters is none: `[warn]` is how many programs begin their text.
+        """
+        i: cython.Py_ssize_t = start + 1
         id1: cython.Py_ssize_t
         name0: cython.Py_ssize_t
         value0: cython.Py_ssize_t
         escaped: cython.bint
-        while i < end and p[i] == 91:
+        parameters: cython.int = 0
+        while i < end and p[i] > 32 and p[i] < 127 and p[i] != 93 and p[i] != 61 and p[i] != 34:
             i += 1
-            id0 = i
-            while i < end and p[i] > 32 and p[i] < 127 and p[i] != 93 and p[i] != 61 and p[i] != 34:
-                i += 1
-            id1 = i
-            if id1 == id0 or i >= end:
-                break
+        id1 = i
+        if id1 == start + 1:
+            return -1
+        while i < end and p[i] == 32:
             while i < end and p[i] == 32:
                 i += 1
-                name0 = i
-                while i < end and p[i] > 32 and p[i] < 127 and p[i] != 61 and p[i] != 93 and p[i] != 34:
-                    i += 1
-                if i + 1 >= end or i == name0 or p[i] != 61 or p[i + 1] != 34:
-                    self.meta_used = used
-                    self.meta_pairs = pairs
-                    return -1
-                value0 = i + 2
-                i = value0
-                escaped = False
-                while i < end and p[i] != 34:
-                    if p[i] == 92 and i + 1 < end:
-                        escaped = True
-                        i += 1
-                    i += 1
-                if i >= end:
-                    self.meta_used = used
-                    self.meta_pairs = pairs
-                    return -1
-                if self.with_structured:
-                    self._add_parameter(p, id0, id1, name0, value0 - 2, value0, i, escaped)
+            name0 = i
+            while i < end and p[i] > 32 and p[i] < 127 and p[i] != 61 and p[i] != 93 and p[i] != 34:
                 i += 1
-            if i >= end or p[i] != 93:
+            if i == name0:
                 break
+            if i + 1 >= end or p[i] != 61 or p[i + 1] != 34:
+                return -1
+            value0 = i + 2
+            i = value0
+            escaped = False
+            while i < end and p[i] != 34:
+                if p[i] == 92 and i + 1 < end:
+                    escaped = True
+                    i += 1
+                i += 1
+            if i >= end:
+                return -1
+            if self.with_structured:
+                self._add_parameter(p, start + 1, id1, name0, value0 - 2, value0, i, escaped)
+            parameters += 1
             i += 1
-            if i == end or p[i] != 91:
-                return i
-        self.meta_used = used
-        self.meta_pairs = pairs
-        return -1
+        if i >= end or p[i] != 93 or parameters == 0:
+            return -1
+        return i + 1
 
     @cython.cfunc
     def _add_parameter(
@@ -1679,7 +1988,7 @@ class Packer(Framing):
         name: bytes = valid_name(_bytes(p, id0, id1) + b"_" + _bytes(p, name0, name1))
         value: bytes = _bytes(p, value0, value1)
         if escaped:
-            value = value.replace(b'\\"', b'"').replace(b"\\]", b"]").replace(b"\\\\", b"\\")
+            value = _SD_ESCAPED.sub(rb"\1", value)
         if self.octal:
             value = _unescaped(value)
         self._add_bytes(name, value)

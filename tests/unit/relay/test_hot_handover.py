@@ -43,7 +43,7 @@ def test_a_line_is_its_message_with_its_sender_input_and_time_of_receipt(modules
         {"job": "syslog", "host": "10.0.0.9", "application": "nginx", "level": "info"},
         RECEIVED,
         b"text",
-        {"facility": "user", "sender": "10.0.0.9", "input": "udp"},
+        {"facility": "user", "sender": "10.0.0.9", "input": "udp", "repaired": "notime,nohost"},
     )
 
 

@@ -142,6 +142,31 @@ def test_structured_data_that_is_malformed_stays_in_the_text(modules: Modules) -
 
 
 @pytest.mark.parametrize(
+    ("rest", "line", "metadata"),
+    [
+        (b"web [warn] X", b"[warn] X", {"message_id": "web", "repaired": "structured_data"}),
+        (b"web - [warn] X", b"[warn] X", {"message_id": "web"}),
+        (b"- [warn] X", b"[warn] X", {"repaired": "structured_data"}),
+        (b"- - [warn] X", b"[warn] X", {}),
+        (b"[warn] X", b"[warn] X", {"repaired": "structured_data"}),
+        (b"web [warn ] X", b"[warn ] X", {"message_id": "web", "repaired": "structured_data"}),
+        (b'web [a b="c"][warn] X', b"[warn] X", {"message_id": "web", "a_b": "c"}),
+        (b'web [a b="c"] [warn] X', b"[warn] X", {"message_id": "web", "a_b": "c"}),
+        (b"web [client 10.0.0.1] X", b"[client 10.0.0.1] X", {"message_id": "web", "repaired": "structured_data"}),
+        (b'- [a  b="c"  d="e" ] X', b"X", {"a_b": "c", "a_d": "e"}),
+        (b'- [a b="c\\\\"][d e="f\\]\\""] X', b"X", {"a_b": "c\\", "d_e": 'f]"'}),
+        (b"web X", b"X", {"message_id": "web", "repaired": "structured_data"}),
+    ],
+)
+def test_nothing_vanishes_that_only_looks_like_structured_data(
+    modules: Modules, rest: bytes, line: bytes, metadata: dict[str, str]
+) -> None:
+    entry = one(modules, b"<30>1 2026-09-21T14:13:19.5Z swarm01 web/3f2a 812 " + rest)
+    assert entry.line == line
+    assert entry.metadata == {"facility": "daemon", "process_id": "812", "sender": "192.0.2.7", **metadata}
+
+
+@pytest.mark.parametrize(
     ("raw", "line", "repaired"),
     [
         (b"\xef\xbb\xbfbom", b"bom", None),
