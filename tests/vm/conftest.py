@@ -1,6 +1,6 @@
 """Fixtures of the tests that start the built image."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +29,22 @@ def loki() -> Iterator[InProcessLoki]:
 
 @pytest.fixture(scope="module")
 def start_machine(tmp_path_factory: pytest.TempPathFactory, disk: Path, loki: InProcessLoki) -> Iterator[StartMachine]:
-    """start_machine(name, user_data, from_disk=…) -> a machine with a seed, that Loki and port 514, with its shell.
+    """start_machine(name, user_data, from_disk=…, tcp=…) -> a machine with a seed, that Loki and ports, with its shell.
 
     It starts from a new disk, or from one that another machine left. What still runs is ended after the last test.
     """
     started: list[Machine] = []
 
-    def start(name: str, user_data: Mapping[str, Any], *, from_disk: Path | None = None) -> Machine:
+    def start(
+        name: str, user_data: Mapping[str, Any], *, from_disk: Path | None = None, tcp: Sequence[int] = (514,)
+    ) -> Machine:
         place = tmp_path_factory.mktemp(name)
         machine = Machine(
             place,
             from_disk or overlay(place / "disk.qcow2", disk),
             seed=seed_disk(place / "seed.img", user_data),
             loki_port=int(loki.base_url.rsplit(":", 1)[1]),
-            tcp=[514],
+            tcp=tcp,
         )
         started.append(machine)
         machine.wait_for_shell()
