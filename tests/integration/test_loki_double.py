@@ -148,8 +148,24 @@ def test_more_than_15_labels_refuse_their_stream_only(loki: LokiUnderTest) -> No
     labels = "{" + ", ".join(f'label{number}="x"' for number in range(19)) + "}"
     status, body = push(loki, [(labels, entries(1)), good()])
     assert status == 400
-    assert "has 20 label names; limit 15" in body
+    assert "has 19 label names; limit 15" in body  # service_name is not counted
     assert loki.count() == 1
+
+
+def test_fifteen_labels_of_ones_own_are_taken(loki: LokiUnderTest) -> None:
+    labels = "{" + ", ".join(f'label{number}="x"' for number in range(15)) + "}"
+    assert push(loki, [(labels, entries(1))])[0] == 204
+
+
+def test_a_query_needs_a_matcher_that_the_empty_value_does_not_satisfy(loki: LokiUnderTest) -> None:
+    push(loki, [good()])
+    for selector, status in (('{host!="x"}', 400), ('{job=~".*"}', 400), ('{job=~".+", host!="x"}', 200)):
+        query = urllib.parse.urlencode({"query": selector})
+        try:
+            with urllib.request.urlopen(f"{loki.base_url}/loki/api/v1/query_range?{query}", timeout=10) as answer:
+                assert answer.status == status, selector
+        except urllib.error.HTTPError as error:
+            assert error.code == status and b"empty-compatible" in error.read(), selector
 
 
 @pytest.mark.parametrize("labels", ['{%s="x"}' % ("n" * 1025), '{job="%s"}' % ("v" * 2049)])

@@ -68,6 +68,12 @@ class LokiUnderTest(Protocol):
 
     def tally(self, expected: int, selector: str = "{}", pattern: str = NUMBERED) -> Tally: ...
 
+    def flush(self) -> None:
+        """Let queries find entries of any age: a real Loki asks its ingesters for young ones only.
+
+        Only before the last look: a flushed stream is forgotten, with its newest time stamp and its rate.
+        """
+
     def stats(self) -> dict[str, Any]:
         """pushes, statuses {status: pushes}, refused and hidden (entries by kind; double only)."""
 

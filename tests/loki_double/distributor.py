@@ -151,11 +151,10 @@ class Distributor:
 
     def _labels_refused(self, name: str, labels: dict[str, str]) -> tuple[str, str] | None:
         limits = self._limits
-        if len(labels) > limits.max_label_names:
-            return (
-                "label names",
-                f"entry for stream '{name}' has {len(labels)} label names; limit {limits.max_label_names}",
-            )
+        # service_name, which Loki itself adds, is shown in the name and not counted (validate.go, validateLabels).
+        counted = len(labels) - ("service_name" in labels)
+        if counted > limits.max_label_names:
+            return "label names", f"entry for stream '{name}' has {counted} label names; limit {limits.max_label_names}"
         for label, value in labels.items():
             if len(label.encode()) > limits.max_label_name_length:
                 return "label name", f"stream '{name}' has label name too long: '{label}'"

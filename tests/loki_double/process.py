@@ -62,6 +62,9 @@ class LokiProcess:
     def pid(self) -> int:
         return self._process.pid
 
+    def flush(self) -> None:
+        """Nothing: what is stored is found at any age."""
+
     def close(self) -> None:
         self._process.terminate()
         self._process.wait(10)

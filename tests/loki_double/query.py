@@ -61,6 +61,12 @@ class LogQuery:
         rest = text[at:].lstrip()
         if not rest.startswith("}"):
             raise QueryError("parse error : syntax error in selector")
+        # `{}` is this project's own short form for "everything"; see real.py for what Loki is asked then.
+        if matchers and all(test("") for _, test in matchers):
+            raise QueryError(
+                "parse error : queries require at least one regexp or equality matcher that does not have an "
+                'empty-compatible value. For instance, app=~".*" does not meet this requirement, but app=~".+" will'
+            )
         rest = rest[1:].strip()
         line_filters: list[Callable[[bytes], bool]] = []
         label_filters = []

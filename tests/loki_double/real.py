@@ -66,6 +66,8 @@ limits_config:
 """
 _PER_LINE = 1024
 """Bytes for a line of an answer: a querier hands that on by gRPC, which takes `max_message` bytes."""
+_FLUSHING = 2.0
+"""Seconds from the answer to a flush, which comes at once, until the store has the entries."""
 _START = 90.0
 """Seconds that Loki may take until it is ready."""
 
@@ -172,6 +174,10 @@ class RealLoki:
 
     def tally(self, expected: int, selector: str = "{}", pattern: str = NUMBERED) -> Tally:
         return Tally.of(self.lines(selector), expected, pattern)
+
+    def flush(self) -> None:
+        with urllib.request.urlopen(urllib.request.Request(f"{self._upstream.url}/flush", method="POST"), timeout=60):
+            time.sleep(_FLUSHING)
 
     def stats(self) -> dict[str, Any]:
         return {
