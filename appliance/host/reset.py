@@ -29,7 +29,6 @@ _TRACES = (
 )  # fmt: skip
 _HOST_KEYS = "ssh_host_*_key*"
 _BUNDLES = "support-*.tar.gz*"
-_JOURNALS = ("/var/log/journal",)
 _MADE_BY_LOGGING = ("spool", "rsyslog", "dead-letter", "journal", "handover", "queue")
 
 
@@ -45,7 +44,7 @@ def forgotten(layout: Layout, *, logs: bool) -> Iterator[Path]:
         # What is no line is a setting's: remembered senders, positions of what is gone.
         paths += [path for path in sorted(data.iterdir()) if path.is_file() and path.name != "lost+found"]
     if logs:
-        for directory in (*(data / name for name in _MADE_BY_LOGGING), *map(layout.at, _JOURNALS)):
+        for directory in (data / name for name in _MADE_BY_LOGGING):
             paths += sorted(directory.iterdir()) if directory.is_dir() else ()
     yield from (path for path in paths if path.is_symlink() or path.exists())
 
@@ -80,5 +79,5 @@ def reset(host: Host, *, logs: bool, progress: Callable[[str], None] = lambda te
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
-                path.unlink()
+                path.unlink(missing_ok=True)
     return left

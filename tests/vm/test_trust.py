@@ -104,12 +104,13 @@ def test_the_exposed_parser_cannot_read_what_it_does_not_need(machine: Machine) 
 def test_after_a_factory_reset_nobody_from_before_gets_in_and_the_seed_is_read_again(
     machine: Machine, start_machine: StartMachine, key: Path, tmp_path: Path
 ) -> None:
-    secret = "/etc/appliance/secrets/administrator"
+    secret = "/etc/appliance/secrets/password"
     access = {"administrator": NAME, "password_file": secret, "ssh": True,
               "ssh_keys": [key.with_suffix(".pub").read_text().strip()]}  # fmt: skip
     machine.run(f"mkdir -p /etc/appliance/secrets; umask 077; echo '{hashed(PASSWORD)}' > {secret}")
     machine.run(f"cat > /run/new.yaml <<'END'\n{yaml.safe_dump({**CONFIG, 'access': access})}END")
     machine.run("appliance config apply --yes --non-interactive /run/new.yaml")
+    assert machine.run("getent passwd admin", check=False).status != 0, "the former account is still there"
     machine.wait_for_port(22)
     assert logs_in_by_ssh(machine, key)
     assert logs_in_at_tty2(machine, tmp_path)
