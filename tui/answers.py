@@ -87,7 +87,8 @@ class Answers:
             found = list(error.problems)
             if all(one.path in ("loki", "loki.url") for one in found if one.severity == "error"):
                 config = self._with_url(_ANYWHERE)
-        kept = [_worded(problem) for problem in found if problem.path != "relay.listen"]
+        # That nothing listens is said where it can be changed, on the page of the listeners.
+        kept = [_worded(problem) for problem in found if problem.path != "listeners"]
         return sorted(kept, key=lambda problem: problem.severity != "error"), config
 
     def problems(self) -> list[Problem]:

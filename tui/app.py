@@ -123,9 +123,9 @@ class Console(App[int]):
         await super().on_event(event)
 
     def _leave_when_idle(self) -> None:
-        """Go back to the dashboard when nobody has pressed a key for long: an unlocked console stays not open.
+        """Go back to the dashboard when nobody has pressed a key for long: an unlocked console does not stay open.
 
-        The first set-up waits for ever, and so does a change that is being put in force.
+        The first set-up waits for ever, and so does a change that is being applied.
         """
         if monotonic() - self._last_key < IDLE or self.wizard or self.state.first:
             return

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from appliance.config.load import load
+from appliance.config.load import load, read
 from appliance.config.model import Config, Loki
 from appliance.errors import ApplianceError
 from appliance.host.apply import Host, Plan, Result, Step, apply, confirm, host_at, make_plan, revert_unconfirmed
@@ -149,29 +149,17 @@ class Machine:
         config = load(self.config_path)
         found = test_message.ways(config)
         if not found:
-            yield Finding("sent", False, "no listener takes plain syslog", "switch UDP or TCP on: S, Listeners")
+            yield Finding("sent", False, "no listener accepts plain syslog", "switch UDP or TCP on: S, Listeners")
             return
-        mark, started = random.token_hex(6), time.time()
         try:
-            name = config.system.hostname
-            test_message.send(found[0], test_message.message(f"a test from the console [{mark}]", started, name))
-            yield Finding("sent", True, f"by {found[0].protocol.upper()} to port {found[0].port}, marked {mark}")
-            line = test_message.find(config, mark, started, 30)
+            yield from test_message.trial(config, found[0], "a test from the console", timeout=30)
         except ApplianceError as error:
             yield Finding("test", False, error.message, error.hint)
-            return
-        if line is None:
-            yield Finding(
-                "arrived", False, "not in Loki within 30 s", "it is not lost: see the state of Loki and queue"
-            )
-            return
-        labels = ", ".join(f"{key}={value}" for key, value in sorted(line.labels.items()))
-        yield Finding("arrived", True, f"in Loki after {time.time() - started:.1f} s: {labels}")
 
     # ---- changing ---------------------------------------------------------------------------
 
     def write_secret(self, name: str, value: str) -> str:
-        """Keep a secret in a new file, so that what is in force keeps its own until the change is applied."""
+        """Keep a secret in a new file, so that the active configuration keeps its own until the change is applied."""
         from appliance.host.system.secrets import write_secret
 
         try:
@@ -204,7 +192,14 @@ class Machine:
             return True
 
     def plan(self, text: str) -> Plan:
-        """Raise ConfigError, ApplianceError; nothing is changed."""
+        """Raise ConfigError, ApplianceError; nothing is changed.
+
+        Answers that mean what the file says already leave it as it is, with its comments.
+        """
+        plan = self._plan(text)
+        return self._plan(read(self.config_path)) if plan.changes_nothing and self.config_path.exists() else plan
+
+    def _plan(self, text: str) -> Plan:
         return make_plan(text, self.host, comment="console")
 
     def apply(self, plan: Plan, progress: Callable[[Step], None]) -> Result:
@@ -218,7 +213,7 @@ class Machine:
         revert_unconfirmed(self.host)
 
     def import_certificate(self, path: str, password: str) -> str:
-        """Put a certificate and key from a file in force. Return its facts in a line. Raise ApplianceError."""
+        """Use a certificate and key from a file. Return its facts in a line. Raise ApplianceError."""
         from datetime import UTC, datetime
 
         from appliance.host.tls.judge import describe, sound_pair

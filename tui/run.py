@@ -7,6 +7,7 @@ import yaml
 
 from appliance.config.load import read
 from appliance.errors import ApplianceError, UsageError
+from appliance.severity import WIDTH
 from tui.answers import Answers
 from tui.machine import Machine
 from tui.state import State
@@ -55,27 +56,29 @@ def answers_from(path: Path, machine: Machine) -> State:
 
 
 def set_up(state: State, *, dry_run: bool) -> int:
-    """Put answers in force without asking, step by step on standard output. Return the exit code."""
-    from appliance.host.apply import Step, StepState
+    """Apply answers without asking, step by step on standard output. Return the exit code."""
+    from appliance.host.apply import Step
 
     plan = state.make_plan()
     out = sys.stdout
     for problem in plan.warnings:
         out.write(f"{problem}\n")
     if dry_run:
-        out.write((plan.diff or "nothing would change") + "\n")
+        out.write("\n".join(map(str, plan.differences)) + "\n" if not plan.changes_nothing else "nothing changes\n")
         return 0
 
     def show(step: Step) -> None:
-        if step.state is not StepState.RUNNING:
-            out.write(f"{step.state.value:7} {step.title}{f': {step.detail}' if step.detail else ''}\n")
+        if word := step.state.word:
+            out.write(f"{word:{WIDTH}}  {step.title}{f': {step.detail}' if step.detail else ''}\n")
             out.flush()
 
     result = state.machine.apply(plan, show)
     if not result.ok:
-        raise ApplianceError(f"taken back: {result.reason}", hint="the state before is in force")
+        raise ApplianceError(
+            f"the change failed and was rolled back: {result.reason}", hint="the previous configuration is active"
+        )
     if result.confirm_by is not None:
         state.machine.confirm()
     state.forget()
-    out.write(f"generation {result.generation} is in force\n" if result.changed else "nothing had to be changed\n")
+    out.write(f"generation {result.generation} is active\n" if result.changed else "nothing changes\n")
     return 0

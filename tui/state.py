@@ -35,7 +35,7 @@ class State:
     samples: deque[Sample] = field(default_factory=lambda: deque(maxlen=150))
 
     def begin(self) -> None:
-        """Take up the set-up that was begun, or begin with what is in force."""
+        """Resume an interrupted setup, or begin with the active configuration."""
         self.plan, self.result = None, None
         self.secrets.clear()
         self.first = not self.machine.config_path.exists()
@@ -51,7 +51,7 @@ class State:
             save(self.answers, self.machine.draft_path)
 
     def forget(self) -> None:
-        """The answers are in force: the draft has served."""
+        """The answers are applied: the draft has served."""
         self.machine.draft_path.unlink(missing_ok=True)
 
     def problems(self) -> list[Problem]:
@@ -62,7 +62,7 @@ class State:
         return found
 
     def make_plan(self) -> Plan:
-        """Plan to put the answers in force. Raise ApplianceError with every problem."""
+        """Plan to apply the answers. Raise ApplianceError with every problem."""
         problems = [problem for problem in self.answers.problems() if problem.severity == "error"]
         if problems:
             raise ConfigError(problems, source="the answers")

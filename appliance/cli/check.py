@@ -24,12 +24,13 @@ def command(
     from appliance.relay.probe.check import Finding
 
     checked = load_checked(config)
-    for problem in checked.warnings:
-        show(Finding(problem.path, None, problem.message, problem.hint))
     failed = 0
     for finding in check_machine(checked.config, Layout(), push=push, timeout=timeout):
         show(finding)
         failed += finding.ok is False
+    # What is doubtful in the file keeps nothing from working: it comes after what does.
+    for problem in checked.warnings:
+        show(Finding(problem.path, None, problem.message, problem.hint))
     if failed:
         raise ApplianceError(f"{failed} {'test' if failed == 1 else 'tests'} failed", hint="see the remedies above")
     return 0

@@ -1,6 +1,6 @@
 """`appliance config apply|diff|history|rollback|confirm|export|import|edit`: what changes the machine.
 
-Talks to the operator; the work is `appliance.host.apply`.
+Talks to the operator; what is shown is `config_report.py`, the work is `appliance.host.apply`.
 """
 
 import os
@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from appliance.cli import config_report as report
 from appliance.config.load import read
 from appliance.errors import ApplianceError, UsageError
 from appliance.host.layout import Layout
 
 if TYPE_CHECKING:
-    from appliance.host.apply import Host, Plan, Result, Step
+    from appliance.host.apply import Host, Plan, Result
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -42,6 +43,7 @@ Within = Annotated[
         show_default=False,
     ),
 ]
+Files = Annotated[bool, typer.Option("--files", help="Show also the generated files that change, line by line.")]
 SLASH = Path("/")
 
 
@@ -49,63 +51,66 @@ SLASH = Path("/")
 def apply(
     file: File = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
+    files: Files = False,
     yes: Yes = False,
     non_interactive: Quiet = False,
     confirm_within: Within = None,
     wait: Wait = 30,
     root: Root = SLASH,
 ) -> int:
-    """Put a configuration in force: checked first, switched as a whole, taken back if it does not work."""
+    """Apply a configuration: checked first, switched as a whole, rolled back if it does not work."""
     from appliance.host.apply import host_at, make_plan
 
     host = host_at(root)
     plan = make_plan(_text(file, host.layout), host, comment="apply")
-    return _carry_out(plan, host, dry_run=dry_run, ask=not (yes or non_interactive), within=confirm_within, wait=wait)
+    ask = not (yes or non_interactive)
+    return _carry_out(plan, host, dry_run=dry_run, ask=ask, within=confirm_within, wait=wait, files=files)
 
 
 @app.command(epilog="Example: appliance config diff new.yaml")
 def diff(
     file: File = None,
     to: Annotated[int | None, typer.Option("--generation", help="Compare with this generation instead.")] = None,
+    files: Files = False,
     root: Root = SLASH,
 ) -> int:
-    """Show what applying a file, or going back to a generation, would change. Exit code 1 if anything."""
+    """Show what applying a file, or rolling back to a generation, would change. Exit code 1 if anything."""
     from appliance.host.apply import host_at, make_plan, roll_back_to
 
     host = host_at(root)
     plan = roll_back_to(to, host) if to is not None else make_plan(_text(file, host.layout), host)
-    _show(plan)
-    return 1 if plan.changes else 0
+    report.show(plan, files=files)
+    return 0 if plan.changes_nothing else 1
 
 
 @app.command(epilog="Example: appliance config history")
 def history(root: Root = SLASH) -> None:
-    """List the states that were in force, newest first; * is the present one."""
+    """List the generations, newest first, and what became of each; * is the active one."""
     from appliance.host.apply.generations import Generations
 
     store = Generations(Layout(root.absolute()))
-    current, waiting = store.current(), store.unconfirmed()
-    if current is None:
+    if store.current() is None:
         typer.echo("nothing was applied yet")
-    for number in reversed(store.numbers()):
-        manifest = store.manifest(number)
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.created))
-        note = "  (waits to be confirmed)" if waiting and waiting.new == number else ""
-        typer.echo(f"{'*' if number == current else ' '} {number:4}  {when}  {manifest.comment}{note}")
+    for line in report.history(store):
+        typer.echo(line)
 
 
 @app.command(epilog="Example: appliance config rollback 3")
 def rollback(
     generation: Annotated[
-        int | None, typer.Argument(help="The generation to go back to; the one before the present when absent.")
+        int | None, typer.Argument(help="The generation to roll back to; when absent the last that worked and differs.")
     ] = None,
+    files: Files = False,
     yes: Yes = False,
     non_interactive: Quiet = False,
     confirm_within: Within = None,
     wait: Wait = 30,
     root: Root = SLASH,
 ) -> int:
-    """Go back to an earlier state. A change that waits to be confirmed is taken back at once."""
+    """Roll back to an earlier generation, after showing what changes.
+
+    A change that waits to be confirmed is reverted at once.
+    """
     from appliance.host.apply import host_at, revert_unconfirmed, roll_back_to
     from appliance.host.apply.generations import Generations
 
@@ -113,22 +118,23 @@ def rollback(
     store = Generations(host.layout)
     waiting = store.unconfirmed()
     if waiting and generation in (None, waiting.old):
-        back = revert_unconfirmed(host, waiting.new, _progress)
-        typer.echo(f"generation {back} is in force again")
+        back = revert_unconfirmed(host, waiting.new, report.progress)
+        typer.echo(f"generation {back} is active again")
         return 0
     if generation is None:
-        current = store.current()
-        earlier = [number for number in store.numbers() if current is not None and number < current]
-        if not earlier:
-            raise ApplianceError("there is nothing to go back to", hint="see `appliance config history`")
-        generation = earlier[-1]
+        generation = store.last_that_worked()
+        if generation is None:
+            hint = "`appliance config history` lists the generations; one is named by its number"
+            raise ApplianceError("there is no earlier generation that worked and differs", hint=hint)
+        typer.echo(f"rolling back to generation {generation}")
     plan = roll_back_to(generation, host)
-    return _carry_out(plan, host, dry_run=False, ask=not (yes or non_interactive), within=confirm_within, wait=wait)
+    ask = not (yes or non_interactive)
+    return _carry_out(plan, host, dry_run=False, ask=ask, within=confirm_within, wait=wait, files=files, show=True)
 
 
 @app.command(epilog="Example: appliance config confirm")
 def confirm(root: Root = SLASH) -> None:
-    """Keep a change of network or access that would else revert by itself."""
+    """Keep a change of network or access that would otherwise revert by itself."""
     from appliance.host.apply import confirm as keep
     from appliance.host.apply import host_at
 
@@ -159,7 +165,7 @@ def import_(
     wait: Wait = 30,
     root: Root = SLASH,
 ) -> int:
-    """Put a saved configuration in force, as `apply` does."""
+    """Apply a saved configuration, as `apply` does."""
     return apply(file, yes=yes, non_interactive=non_interactive, confirm_within=confirm_within, wait=wait, root=root)
 
 
@@ -198,21 +204,21 @@ def edit(confirm_within: Within = None, wait: Wait = 30, root: Root = SLASH) -> 
 
 @app.command("revert-unconfirmed", hidden=True)
 def revert(generation: int, root: Root = SLASH) -> None:
-    """Take back a change that was not confirmed; run by the clock that apply starts."""
+    """Revert a change that was not confirmed; run by the clock that apply starts."""
     from appliance.host.apply import host_at, revert_unconfirmed
 
     back = revert_unconfirmed(host_at(root), generation)
     if back is not None:
-        sys.stderr.write(f"generation {generation} was not confirmed in time: generation {back} is in force again\n")
+        sys.stderr.write(f"generation {generation} was not confirmed in time: generation {back} is active again\n")
 
 
 @app.command(hidden=True)
 def recover(root: Root = SLASH) -> None:
-    """Mend what a power cut left; run early at boot, before anything reads its configuration."""
+    """Repair what a power cut left; run early at boot, before anything reads its configuration."""
     from appliance.host.apply import host_at
-    from appliance.host.apply import recover as mend
+    from appliance.host.apply import recover as repair
 
-    done = mend(host_at(root))
+    done = repair(host_at(root))
     if done:
         typer.echo(done)
 
@@ -233,27 +239,36 @@ def _editor() -> list[str]:
     return [next((name for name in ("sensible-editor", "nano", "vi") if shutil.which(name)), "vi")]
 
 
-def _carry_out(plan: "Plan", host: "Host", *, dry_run: bool, ask: bool, within: float | None, wait: float) -> int:
-    from appliance.host.apply import apply as put_in_force
+def _carry_out(
+    plan: "Plan", host: "Host", *, dry_run: bool, ask: bool, within: float | None, wait: float,
+    files: bool = False, show: bool = False,
+) -> int:  # fmt: skip
+    """Show the plan when somebody is asked, or `show` says so, then apply it. Return the exit code."""
+    from appliance.host.apply import apply as put
 
     for warning in plan.warnings:
         sys.stderr.write(f"{warning}\n")
-    if not plan.changes:
-        if not dry_run:  # a secret that was exchanged is still handed over
-            put_in_force(plan, host, lock_wait=wait)
-        typer.echo("nothing to change")
+    if plan.changes_nothing:
+        if dry_run:
+            report.show(plan, files=files)
+            return 0
+        # The text is kept with its comments, and a secret that was exchanged is still handed over.
+        result = put(plan, host, lock_wait=wait)
+        typer.echo(
+            "nothing changes" + (f"; the text is kept as generation {result.generation}" if plan.changes else "")
+        )
         return 0
-    if dry_run or ask:
-        _show(plan)
+    if dry_run or ask or show:
+        report.show(plan, files=files)
     if dry_run:
         return 0
     if ask:
         if not sys.stdin.isatty():
-            raise UsageError("nobody can be asked here", hint="say --yes or --non-interactive, or --dry-run to look")
+            raise UsageError("no terminal to confirm on", hint="say --yes or --non-interactive, or --dry-run to look")
         typer.confirm("Apply this?", abort=True)
     if within is None:
         within = 60.0 if ask else 0.0
-    result = put_in_force(plan, host, _progress, confirm_within=within, lock_wait=wait)
+    result = put(plan, host, report.progress, confirm_within=within, lock_wait=wait)
     return _report(result, host, ask=ask)
 
 
@@ -262,10 +277,10 @@ def _report(result: "Result", host: "Host", *, ask: bool) -> int:
         from appliance.host.apply.engine import REJECTED
 
         raise ApplianceError(
-            f"it did not work and was taken back: {result.reason}",
-            hint=f"generation {result.generation} is in force; what did not work is in {REJECTED}",
+            f"the change failed and was rolled back: {result.reason}",
+            hint=f"generation {result.generation} is active; what was tried is in {REJECTED}",
         )
-    typer.echo(f"generation {result.generation} is in force")
+    typer.echo(f"generation {result.generation} is active")
     if result.confirm_by is None:
         return 0
     seconds = max(0, round(result.confirm_by - time.time()))
@@ -275,23 +290,3 @@ def _report(result: "Result", host: "Host", *, ask: bool) -> int:
 
         typer.echo(f"generation {keep(host)} is confirmed")
     return 0
-
-
-def _show(plan: "Plan") -> None:
-    typer.echo(plan.diff)
-    for verdict in plan.verdicts:
-        if verdict.skipped:
-            sys.stderr.write(f"note: {verdict.path} was not checked: {verdict.program} is {verdict.reason}\n")
-    if plan.steps:
-        typer.echo("Steps: " + ", ".join(step.lower() for step in plan.steps))
-    if plan.risky:
-        typer.echo("This changes network or access, and may cut you off.")
-
-
-def _progress(step: "Step") -> None:
-    """One line a step: what a serial console and a log can show."""
-    from appliance.host.apply import StepState
-
-    marks = {StepState.DONE: "ok    ", StepState.WARNED: "warn  ", StepState.FAILED: "FAILED"}
-    if step.state in marks:
-        typer.echo(f"{marks[step.state]} {step.title}" + (f": {step.detail}" if step.detail else ""))

@@ -19,7 +19,7 @@ def command(
             metavar="FILE",
         ),
     ] = None,
-    apply: Annotated[bool, typer.Option("--apply", help="Put the answers in force without asking.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Apply the answers without asking.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
     root: Annotated[
         Path, typer.Option("--root", help="Work on the files below this directory, and restart nothing.")

@@ -1,8 +1,6 @@
 """`appliance test …`: send something and see it arrive."""
 
 import secrets
-import socket
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +26,6 @@ def message(
     """Send a message to this forwarder as a device would, and look for it in Loki."""
     from appliance.cli.findings import show
     from appliance.relay.probe import test_message
-    from appliance.relay.probe.check import Finding
 
     settings = load(config)
     ways = test_message.ways(settings)
@@ -40,15 +37,10 @@ def message(
     if way is None:
         names = ", ".join(way.name.rpartition(".")[2] for way in ways)
         raise UsageError(f"there is no listener {by}", hint=f"there are: {names}")
-    mark, started = secrets.token_hex(6), time.time()
-    test_message.send(way, test_message.message(f"{text} [{mark}]", started, socket.gethostname()))
-    show(Finding("sent", True, f"by {way.protocol.upper()} to {way.host}:{way.port}, marked {mark}"))
-    found = test_message.find(settings, mark, started, timeout)
-    if found is None:
-        hint = "appliance relay check names what is wrong; the line is not lost, it waits in the queue or spool"
-        raise ApplianceError(f"the line was not in Loki within {timeout:g} s", hint=hint)
-    labels = ", ".join(f"{name}={value}" for name, value in sorted(found.labels.items()))
-    show(Finding("arrived", True, f"in Loki after {time.time() - started:.1f} s: {labels}"))
+    for finding in test_message.trial(settings, way, text, timeout=timeout):
+        if finding.ok is False:
+            raise ApplianceError(finding.detail, hint=finding.remedy)
+        show(finding)
 
 
 @app.command(epilog="Example: appliance test loki --verify")
@@ -61,7 +53,7 @@ def loki(
     entries: Annotated[int, typer.Option("--entries", help="Entries in each stream.", min=1, max=1000)] = 20,
     timeout: Annotated[float, typer.Option("--timeout", help="Seconds to wait for them in Loki.", min=0)] = 30,
 ) -> None:
-    """Test the way to Loki step by step: name, connection, TLS, authentication; with --verify what it stores."""
+    """Test the path to Loki step by step: name, connection, TLS, authentication; with --verify what it stores."""
     from appliance.cli.findings import show
     from appliance.relay.probe.check import check_loki
     from appliance.relay.probe.read_back import verify as push_and_count

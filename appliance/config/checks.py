@@ -37,8 +37,18 @@ def check(config: Config) -> Iterator[Problem]:
     yield from _check_labels(config.labels, config.loki)
     yield from _check_relay(config.relay, config.loki)
     yield from _check_listeners(config.listeners)
+    yield from _check_anything_listens(config)
     yield from _check_ports(config)
     yield from check_system(config.system, config.access)
+
+
+def _check_anything_listens(config: Config) -> Iterator[Problem]:
+    """On the appliance rsyslog listens and hands over to the relay; a relay alone has listeners of its own."""
+    devices = any(getattr(config.listeners, name) for name in ("udp", "tcp", "tls", "relp", "relp_tls"))
+    listen = config.relay.listen
+    if not devices and listen.relp is None and listen.syslog_tcp is None and listen.push is None:
+        hint = "set listeners.udp and tcp; for a relay alone relay.listen.relp, syslog_tcp or push"
+        yield Problem("listeners", "nothing listens: no device can send logs", hint, severity="warning")
 
 
 # ---- loki -----------------------------------------------------------------------------------
@@ -213,10 +223,6 @@ def _check_relay(relay: Relay, loki: Loki) -> Iterator[Problem]:
             hint = "a name of the IANA database, such as Europe/Paris or UTC"
             yield Problem(f"{where}.timezone", "no such time zone", hint, shown(sender.timezone))
     listen = relay.listen
-    if listen.relp is None and listen.syslog_tcp is None and listen.push is None:
-        yield Problem(
-            "relay.listen", "the relay listens to nothing", "set relp, syslog_tcp or push", severity="warning"
-        )
     if listen.relp is not None and not _is_loopback(listen.relp.host):
         hint = "let devices send to listeners.relp, which is rsyslog, and keep this one on 127.0.0.1"
         message = "whoever reaches this address can claim any sender and time of receipt"

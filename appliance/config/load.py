@@ -76,7 +76,7 @@ def parse(text: str, *, source: str = "the configuration") -> Checked:
         for problem in checks.check(decoded.value)
         if not any(_overlap(problem.path, path) for path in wrong)
     ]
-    problems.sort(key=lambda problem: problem.line)
+    problems.sort(key=lambda problem: (problem.severity != "error", problem.line))
     if any(problem.severity == "error" for problem in problems):
         raise ConfigError(problems, source=source)
     return Checked(decoded.value, problems)

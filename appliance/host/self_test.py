@@ -121,6 +121,10 @@ def check_time_servers(servers: list[str]) -> Iterator[Finding]:
     for server in servers or ["2.debian.pool.ntp.org"]:
         try:
             offset = clock_offset(server)
+        except socket.gaierror as error:
+            remedy = "check the name in system.ntp.servers, and the DNS servers of this machine"
+            yield Finding("NTP", None, f"{server} cannot be resolved: {error.strerror or error}", remedy)
+            continue
         except OSError as error:
             remedy = "check system.ntp.servers, and UDP port 123 outwards"
             yield Finding("NTP", None, f"{server} does not answer: {error.strerror or error}", remedy)
@@ -152,7 +156,7 @@ def clock_offset(server: str, port: int = 123) -> float:
 
 
 def _ask(host: str, port: int, question: bytes) -> bytes | str:
-    """Return the answer to a datagram, or why there is none."""
+    """Return the answer to a datagram, or why there is none. Raise socket.gaierror for a name without an address."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
         with socket.socket(family, kind, protocol) as datagrams:
@@ -160,6 +164,8 @@ def _ask(host: str, port: int, question: bytes) -> bytes | str:
             datagrams.connect(address)
             datagrams.send(question)
             return datagrams.recv(4096)
+    except socket.gaierror:
+        raise  # a name without an address is another matter than a server that does not answer
     except TimeoutError:
         return f"nothing came within {_NTP_WITHIN:g} s"
     except OSError as error:
@@ -179,6 +185,9 @@ def check_listeners(config: Config, layout: Layout) -> Iterator[Finding]:
             yield Finding(port.name, False, f"nothing listens on {port.protocol} port {port.port}", remedy)
         elif port.protocol == "udp":
             yield Finding(port.name, True, f"UDP port {port.port} is open")
+        elif port.owner == "ssh":
+            # sshd writes an error about each connection that ends before its key exchange.
+            yield Finding(port.name, True, f"TCP port {port.port} is open")
         else:
             yield _connect(port, config, layout)
 
@@ -207,7 +216,7 @@ def _handshake(port: OpenPort, config: Config, layout: Layout, connection: socke
     try:
         with context.wrap_socket(connection, server_hostname=config.system.hostname) as secured:
             return Finding(
-                port.name, True, f"TCP port {port.port} speaks {secured.version()}, its certificate is sound"
+                port.name, True, f"TCP port {port.port} speaks {secured.version()}, its certificate is valid"
             )
     except ssl.SSLCertVerificationError as error:
         remedy = "`appliance tls show`; senders have to trust its authority" if own else "`appliance tls init`"

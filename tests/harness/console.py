@@ -140,7 +140,7 @@ class QuietMachine(Machine):
         yield Finding("sent", True, "by TCP to port 514, marked 0123456789ab")
         yield Finding("arrived", True, "in Loki after 1.2 s: host=forwarder, job=syslog")
 
-    def plan(self, text: str) -> Plan:
+    def _plan(self, text: str) -> Plan:
         return make_plan(text, self.host, comment="console", rsyslog=lambda config: _RSYSLOG)
 
     def apply(self, plan: Plan, progress: Callable[[Step], None]) -> Result:

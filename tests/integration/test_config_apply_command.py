@@ -50,19 +50,23 @@ def operator(tmp_path: Path) -> Operator:
 def test_from_the_first_apply_to_the_rollback(operator: Operator) -> None:
     file = operator.file(FIRST)
     dry = operator.types("apply", "--dry-run", file)
-    assert "+listeners" in dry.stdout and "Steps:" in dry.stdout
+    assert "+ listeners.udp: on" in dry.stdout and "Steps:" in dry.stdout
     assert not (operator.root / "etc").exists()
-    assert "generation 1 is in force" in operator.types("apply", "--non-interactive", file).stdout
+    assert "generation 1 is active" in operator.types("apply", "--non-interactive", file).stdout
     assert operator.config() == FIRST  # comments and all
-    assert operator.types("diff", file).stdout.strip() == ""
-    assert "nothing to change" in operator.types("apply", "--yes", file).stdout
+    assert operator.types("diff", file).stdout.strip() == "nothing changes"
+    assert "nothing changes" in operator.types("apply", "--yes", file).stdout
     changed = operator.types("diff", operator.file(SECOND), code=1).stdout
-    assert "+system: {hostname: second}" in changed and "-forwarder" in changed
+    assert "~ system.hostname: forwarder (default) -> second" in changed and "+++" not in changed
+    files = operator.types("diff", "--files", operator.file(SECOND), code=1).stdout
+    assert "+system: {hostname: second}" in files and "-forwarder" in files
     said = operator.types("apply", "--yes", operator.file(SECOND)).stdout
-    assert "ok     Setting the host name" in said and "Changing the network" not in said
+    assert "OK        Setting the host name" in said and "Changing the network" not in said
     history = operator.types("history").stdout.splitlines()
     assert history[0].split()[:2] == ["*", "2"] and len(history) == 3
-    assert "generation 3 is in force" in operator.types("rollback", "--yes").stdout
+    back = operator.types("rollback", "--yes").stdout
+    assert "rolling back to generation 1" in back and "generation 3 is active" in back
+    assert back.index("~ system.hostname: second -> forwarder (default)") < back.index("OK  "), "shown first"
     assert operator.config() == FIRST
     assert operator.types("export", "--generation", "2").stdout == SECOND
     assert "no generation 9" in operator.types("rollback", "9", "--yes", code=1).stderr
@@ -70,7 +74,7 @@ def test_from_the_first_apply_to_the_rollback(operator: Operator) -> None:
 
 def test_it_is_asked_before_anything_changes_and_only_where_somebody_is(operator: Operator) -> None:
     refused = operator.types("apply", operator.file(FIRST), code=2)
-    assert "nobody can be asked" in refused.stderr and "--yes" in refused.stderr
+    assert "no terminal to confirm on" in refused.stderr and "--yes" in refused.stderr
     assert not (operator.root / "etc").exists()
 
 
@@ -94,7 +98,7 @@ def test_a_change_of_network_waits_for_confirmation(operator: Operator) -> None:
     assert "nothing waits" in operator.types("confirm", code=1).stderr
     assert operator.config() == NETWORK
     operator.types("rollback", "--yes", "--confirm-within", "600")
-    assert "is in force again" in operator.types("rollback", "--yes").stdout
+    assert "is active again" in operator.types("rollback", "--yes").stdout
     assert operator.config() == NETWORK
 
 
@@ -128,3 +132,55 @@ def test_what_a_killed_apply_left_is_mended_by_the_next_one(operator: Operator) 
     assert "generation 1 stands" in operator.types("recover").stdout
     assert operator.config() == FIRST
     assert operator.types("recover").stdout == ""
+
+
+def test_what_means_the_same_changes_nothing_and_its_comments_are_kept(operator: Operator) -> None:
+    operator.types("apply", "--yes", operator.file(FIRST))
+    same = (
+        "# a comment\nlisteners:\n  relp_tls: {}\n  tls: {}\n  tcp: {port: 514}\n  udp: {}\n"
+        "loki:\n  url: http://loki:3100/loki/api/v1/push\naccess: {ssh: false}\n"
+    )
+    assert "nothing changes: only comments" in operator.types("diff", operator.file(same)).stdout
+    assert "nothing changes: only comments" in operator.types("apply", "--dry-run", operator.file(same)).stdout
+    said = operator.types("apply", operator.file(same)).stdout  # there is nothing to ask about
+    assert said == "nothing changes; the text is kept as generation 2\n"
+    assert operator.config() == same
+
+
+def test_history_says_what_became_of_each_generation_and_a_rollback_passes_the_broken_one(operator: Operator) -> None:
+    for name in ("one", "two", "three"):
+        operator.types("apply", "--yes", operator.file(FIRST + f"system: {{hostname: {name}}}\n"))
+    store = operator.root / "etc/appliance/generations"
+    failed = '{"state": "rolled_back", "when": 0, "reason": "rsyslog.service: cannot bind port 2514"}'
+    (store / "2/outcome.json").write_text(failed)
+    (store / "1/outcome.json").write_text('{"state": "healthy", "when": 0}')
+    lines = {line[1:].split()[0]: line for line in operator.types("history").stdout.splitlines()}
+    assert lines["3"].startswith("*") and "applied, health not checked" in lines["3"]
+    assert "failed, rolled back: rsyslog.service: cannot bind port 2514" in lines["2"]
+    assert lines["1"].endswith("healthy")
+    assert "rolling back to generation 1" in operator.types("rollback", "--yes").stdout
+    assert "hostname: one" in operator.config()
+
+
+def test_a_rollback_never_goes_to_the_same_or_to_the_machine_as_installed(operator: Operator) -> None:
+    operator.types("apply", "--yes", operator.file(FIRST))
+    operator.types("apply", "--yes", operator.file("# only a comment\n" + FIRST))
+    said = operator.types("rollback", "--yes", code=1).stderr
+    assert "no earlier generation that worked and differs" in said and "config history" in said
+    assert operator.config().startswith("# only a comment")
+
+
+def test_a_change_that_nobody_confirmed_is_history(operator: Operator) -> None:
+    operator.types("apply", "--yes", operator.file(FIRST))
+    operator.types("apply", "--yes", "--confirm-within", "600", operator.file(NETWORK))
+    operator.types("rollback", "--yes")
+    assert "not confirmed, reverted" in operator.types("history").stdout.splitlines()[0]
+    operator.types("apply", "--yes", operator.file(SECOND))
+    assert "rolling back to generation 1" in operator.types("rollback", "--yes").stdout
+
+
+def test_files_that_were_edited_by_hand_are_named(operator: Operator) -> None:
+    file = operator.file(FIRST)
+    operator.types("apply", "--yes", file)
+    (operator.root / "etc/chrony/chrony.conf").write_text("# mine\n")
+    assert "not as they were generated: /etc/chrony/chrony.conf" in operator.types("diff", file, code=1).stdout

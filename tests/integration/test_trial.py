@@ -2,9 +2,13 @@
 
 import subprocess
 import sys
+import time
+from pathlib import Path
+
+import pytest
 
 from tests.conftest import StartRelay
-from tests.loki_double import LokiUnderTest
+from tests.loki_double import InProcessLoki, LokiUnderTest
 
 
 def trial(config: object, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -23,12 +27,29 @@ def test_a_message_is_sent_and_found_in_loki(loki: LokiUnderTest, start_relay: S
     assert line.startswith(b'it\'s a `test` {of} "quotes" [')
 
 
-def test_a_message_that_does_not_arrive_is_said_and_is_not_lost(loki: LokiUnderTest, start_relay: StartRelay) -> None:
+def test_a_message_that_does_not_arrive_is_said_and_is_not_lost(
+    loki: LokiUnderTest, start_relay: StartRelay, tmp_path: Path
+) -> None:
     relay = start_relay(loki.push_url)
-    loki.fault("hang")
-    result = trial(relay.config_file, "--timeout", "1")
+    # Another Loki, that is well and never gets the line.
+    other = InProcessLoki()
+    config = tmp_path / "other.yaml"
+    config.write_text(relay.config_file.read_text().replace(loki.push_url, other.push_url))
+    result = trial(config, "--timeout", "1")
+    other.close()
     assert result.returncode == 1
-    assert "not in Loki within 1 s" in result.stderr
+    assert "not in Loki within 1 s" in result.stderr and "it waits here" in result.stderr
+
+
+@pytest.mark.parametrize("fault", ["hang", "refuse"])
+def test_a_loki_that_is_away_is_said_at_once(loki: LokiUnderTest, start_relay: StartRelay, fault: str) -> None:
+    relay = start_relay(loki.push_url)
+    loki.fault(fault)
+    began = time.monotonic()
+    result = trial(relay.config_file)
+    assert time.monotonic() - began < 10, "three seconds, and those in which a program starts on a busy machine"
+    assert result.returncode == 1
+    assert "Loki is away; the line waits here" in result.stderr
 
 
 def test_nothing_listening_is_said(loki: LokiUnderTest, start_relay: StartRelay) -> None:

@@ -306,6 +306,23 @@ def test_a_failing_health_check_names_what_is_ill(tmp_path: Path) -> None:
     assert any("rsyslog.service is failed: cannot bind port 514" in line for line in wrong)
 
 
+def test_a_unit_that_does_not_start_is_told_in_its_own_words_not_systemctls(host: Host) -> None:
+    apply(plan(FIRST, host), host)
+    said = "imtcp: bind 514: Address already in use\nno listeners started\n"
+    runner = Notes(answers={
+        "systemctl restart rsyslog": Answer(1, err="Job for rsyslog.service failed.\nSee systemctl status rsyslog."),
+        "journalctl -u rsyslog.service": Answer(0, said),
+    })  # fmt: skip
+    failing = Host(host.layout, runner=runner)
+    result = apply(plan(SECOND, failing), failing)
+    assert result.rolled_back
+    assert result.reason == ("restarting rsyslog: imtcp: bind 514: Address already in use; no listeners started")
+    (asked,) = (command for command in runner.asked if command[0] == "journalctl")
+    assert "--since" in asked, "only what it said since the change"
+    outcome = Generations(host.layout).outcome(2)
+    assert outcome is not None and (outcome.state, outcome.reason) == ("rolled_back", result.reason)
+
+
 def test_edited_in_place_the_file_is_put_in_force(host: Host) -> None:
     apply(plan(FIRST, host), host)
     host.layout.config.write_text(SECOND)

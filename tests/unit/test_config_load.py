@@ -71,6 +71,23 @@ def test_an_empty_section_has_its_defaults_and_an_empty_listener_is_off_with_a_w
     assert "listeners.udp" in [problem.path for problem in warnings]
 
 
+def test_what_rsyslog_listens_to_is_enough_and_only_a_machine_without_any_listener_is_warned_about() -> None:
+    assert parse(loki("listeners: {udp: {}, tcp: {}}\n")).warnings == []
+    assert parse(loki("relay: {listen: {push: '127.0.0.1:3500'}}\n")).warnings == []
+    (warning,) = parse(loki("")).warnings
+    assert (warning.path, warning.message) == ("listeners", "nothing listens: no device can send logs")
+
+
+def test_problems_come_by_severity_before_they_come_by_line() -> None:
+    text = loki("  tls: {insecure_skip_verify: true}\nlisteners:\n  tcp: {port: 99999}\n")
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+    assert [problem.path for problem in caught.value.problems] == [
+        "listeners.tcp.port",
+        "loki.tls.insecure_skip_verify",
+    ]
+
+
 @pytest.mark.parametrize("word", ["off", "1.2", "07", "2026-01-01", "no", "1_000", "0x10", "12:30:00"])
 def test_text_means_what_it_says_whatever_yaml_would_guess(word: str) -> None:
     config, _ = parse(loki(f"labels:\n  static: {{rack: {word}}}\n"))

@@ -160,7 +160,7 @@ def test_setup_by_command_line_shows_what_would_change_and_changes_nothing(
     file = tmp_path / "answers.yaml"
     file.write_text(yaml.safe_dump({"loki": {"url": URL}, "listeners": {"tcp": {}}}))
     assert main(["setup", "--answers", str(file), "--dry-run", "--root", str(root)]) == 0
-    assert f"+  url: {URL}" in capsys.readouterr().out
+    assert f"+ loki.url: {URL}" in capsys.readouterr().out
     assert not (root / "etc/appliance/appliance.yaml").exists()
 
 

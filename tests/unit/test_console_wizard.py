@@ -285,7 +285,7 @@ def test_an_apply_that_fails_says_why_and_lets_one_go_back(machine: QuietMachine
     async def script(pilot: P) -> None:
         await until(pilot, "Steps ")
         await pilot.press("f10")
-        await until(pilot, "Taken back")
+        await until(pilot, "Rolled back")
         assert "rsyslog.service is failed: no" in shown(pilot)
         await settled(pilot)
         await pilot.press("escape")
@@ -304,9 +304,9 @@ def test_a_change_of_the_network_is_kept_only_when_one_says_so(
     async def script(pilot: P) -> None:
         await until(pilot, "Steps ")
         await pilot.press("f10")
-        await until(pilot, "It is taken back in")
+        await until(pilot, "It is reverted in")
         await pilot.press(*keys)
-        await until(pilot, "Confirmed" if done == "confirm" else "Taken back")
+        await until(pilot, "Confirmed" if done == "confirm" else "Reverted")
 
     drive(at("review", machine), script)
     assert machine.done == [done]

@@ -17,6 +17,7 @@ from appliance.host import self_test
 from appliance.host.layout import Layout
 from appliance.host.runner import Answer, Notes
 from appliance.host.status.facts import Facts
+from appliance.host.system.ports import OpenPort
 from appliance.host.tls.own import ensure_own
 from appliance.host.tls.store import TlsStore
 from tests.harness.net import free_port
@@ -85,6 +86,26 @@ def test_a_listener_that_is_on_but_not_there_fails(tmp_path: Path) -> None:
     port = free_port()
     (finding,) = self_test.check_listeners(config(f"listeners: {{tcp: {{port: {port}}}}}\n"), Layout(tmp_path))
     assert finding.ok is False and str(port) in finding.detail and "journalctl" in finding.remedy
+
+
+def test_a_check_leaves_sshd_nothing_to_complain_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connected = []
+    with socket.create_server(("127.0.0.1", 0)) as sshd:
+        sshd.settimeout(0.2)
+        port = OpenPort("tcp", sshd.getsockname()[1], None, "access.ssh", "ssh")
+        monkeypatch.setattr(self_test, "open_ports", lambda config: [port])
+        (finding,) = self_test.check_listeners(config(""), Layout(tmp_path))
+        try:
+            connected.append(sshd.accept())
+        except TimeoutError:
+            pass
+    assert finding.ok is True and connected == []
+
+
+def test_a_time_server_whose_name_is_not_known_is_a_matter_of_dns() -> None:
+    (finding,) = self_test.check_time_servers(["ntp.invalid"])
+    assert finding.ok is None and "cannot be resolved" in finding.detail
+    assert "DNS" in finding.remedy and "123" not in finding.remedy
 
 
 @pytest.fixture

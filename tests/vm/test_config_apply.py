@@ -123,7 +123,7 @@ def test_a_change_that_does_not_work_is_taken_back_with_its_reason(machine: Mach
     machine.run(f"systemd-run --unit=thief --quiet perl -e '{script}'")
     machine.wait_for("ss -ltn | grep -q :6000")
     said = put(machine, {"relay": {"listen": {"push": "0.0.0.0:6000"}}}, "--yes")
-    assert "code=1" in said and "taken back" in said, said
+    assert "code=1" in said and "rolled back" in said, said
     assert "6000" not in machine.text("cat /etc/appliance/appliance.yaml")
     assert machine.run("systemctl is-active appliance-relay && systemctl is-active rsyslog", check=False).status == 0
 

@@ -31,11 +31,11 @@ EVERY = 2.0
 SPAN = 300.0
 HELP = """
 V   each part in full, with what is wrong and what to do
-S   settings: the pages of the set-up; changed only when reviewed and applied
+S   settings: the pages of the setup; changed only when reviewed and applied
 T   sends a test message as a device would, and looks for it in Loki
 D   the lines to paste into routers, hypervisors, storage, Linux, Kubernetes
 L   logs of this machine's own services
-C   keeps a change of the network that would else be taken back
+C   keeps a change of the network that would otherwise revert
 R   restarts the machine          P   shuts it down          X   a shell
 
 The plot shows lines per second: full blocks came in and went out to Loki; half-tone
@@ -43,7 +43,8 @@ blocks came in and wait in the queue; light blocks go out of the queue.
 A source is marked silent when nothing came from it for a quarter of an hour.
 
 With the console lock on, S, C, R, P and X ask for the administrator's password.
-After ten minutes without a key the dashboard comes back, and what was not applied goes.
+After ten minutes without a key the dashboard comes back; changes not applied are
+discarded.
 """
 
 
@@ -170,7 +171,7 @@ class Dashboard(Screen[None]):
         try:
             self.app.state.begin()
         except ApplianceError as error:
-            self.app.push_screen(Pager("The configuration in force cannot be read", str(error)))
+            self.app.push_screen(Pager("The active configuration cannot be read", str(error)))
             return
         self.app.push_screen(Settings())
 

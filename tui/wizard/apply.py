@@ -1,4 +1,4 @@
-"""The settings are put in force, step by step before one's eyes; what cuts the machine off is taken back."""
+"""The settings are applied, step by step before one's eyes; what cuts the machine off is reverted."""
 
 from collections.abc import Iterable
 from typing import ClassVar
@@ -21,7 +21,7 @@ class KeepIt(Dialog):
 
     def __init__(self, seconds: float) -> None:
         super().__init__(
-            "Keep this?", "", yes="Keep", no="Take it back", prefer_yes=True,
+            "Keep this?", "", yes="Keep", no="Revert", prefer_yes=True,
         )  # fmt: skip
         self.left = round(seconds)
 
@@ -33,7 +33,7 @@ class KeepIt(Dialog):
         from textual.widgets import Static
 
         self.query_one("#text", Static).update(
-            f"The way this machine is reached has changed.\nIt is taken back in {self.left} s unless you keep it."
+            f"The way this machine is reached has changed.\nIt is reverted in {self.left} s unless you keep it."
         )
         self.left -= 1
         if self.left < -1:
@@ -43,7 +43,7 @@ class KeepIt(Dialog):
 class ApplyPage(Page):
     NAME: ClassVar[str] = "apply"
     TITLE: ClassVar[str] = "Apply"
-    INTRO: ClassVar[str] = "The settings are put in force. If something does not work, the state before comes back."
+    INTRO: ClassVar[str] = "The settings are applied. If something does not work, they are rolled back."
     HELP: ClassVar[str] = """
 Nothing needs to be done here but to wait. Should the power fail now, the machine
 starts with the old settings or the new ones, never with half of them.
@@ -72,7 +72,7 @@ starts with the old settings or the new ones, never with half of them.
         call(self._ended, result)
 
     def _step(self, step: Step) -> None:
-        self.query_one(FindingList).put(Line(_MARKS[step.state], step.title, step.detail))
+        self.query_one(FindingList).put(Line(_MARKS[step.state], step.title, step.detail, step.remedy))
 
     def _ended(self, result: Result | None) -> None:
         self.state.result = result
@@ -80,7 +80,7 @@ starts with the old settings or the new ones, never with half of them.
         if result is None or not result.ok:
             if result is not None:
                 findings.put(
-                    Line("bad", "Taken back", result.reason, "the state before is in force; Esc: change answers")
+                    Line("bad", "Rolled back", result.reason, "the previous settings are active; Esc: change answers")
                 )
             self.say("It did not work. Nothing is lost: the answers are kept.")
             self.query_one("#back", PushButton).focus()
@@ -100,11 +100,11 @@ starts with the old settings or the new ones, never with half of them.
         try:
             if keep:
                 machine.confirm()
-                call(self.query_one(FindingList).put, Line("ok", "Confirmed", "the change stays"))
+                call(self.query_one(FindingList).put, Line("ok", "Confirmed", "change kept"))
                 call(self._well, self.state.result)
             else:
                 machine.revert()
-                call(self.query_one(FindingList).put, Line("doubt", "Taken back", "the state before is in force"))
+                call(self.query_one(FindingList).put, Line("doubt", "Reverted", "the previous settings are active"))
                 call(self._ended, None)
         except ApplianceError as error:
             call(self.query_one(FindingList).put, Line("bad", "Confirm", error.message, error.hint))
@@ -112,7 +112,7 @@ starts with the old settings or the new ones, never with half of them.
     def _well(self, result: Result | None) -> None:
         self.done = True
         self.state.forget()
-        self.say("Done." if result is None or result.changed else "Nothing had to be changed.")
+        self.say("Done." if result is None or result.changed else "Nothing changes.")
         self.query_one("#next", PushButton).focus()
 
     def leave(self) -> None:
@@ -121,7 +121,7 @@ starts with the old settings or the new ones, never with half of them.
 
     @property
     def busy(self) -> bool:
-        """Whether settings are being put in force right now."""
+        """Whether settings are being applied right now."""
         return any(worker.is_running and worker.group == "apply" for worker in self.workers)
 
     def action_back(self) -> None:

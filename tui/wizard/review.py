@@ -15,7 +15,7 @@ from tui.state import problem_lines
 from tui.widgets.bars import Body
 from tui.wizard.page import Page
 
-_STYLES = {"+": "ansi_bright_green", "-": "ansi_bright_red", "@": "ansi_cyan"}
+_STYLES = {"+": "ansi_bright_green", "-": "ansi_bright_red", "~": "ansi_bright_yellow", "@": "ansi_cyan"}
 
 
 def coloured(diff: str) -> Content:
@@ -33,28 +33,37 @@ class Review(Page):
     INTRO: ClassVar[str] = "What will change. Nothing has been changed yet. PgUp and PgDn move."
     NEXT: ClassVar[str] = "Apply"
     HELP: ClassVar[str] = """
-First what is doubtful, then what will be done step by step, then every file that
-changes: lines with + come, lines with - go. What is secret is only named.
+First what is doubtful, then every setting that changes: + is new, - is gone, ~ has
+another value. Then what will be done, step by step. F shows the generated files.
 
 Each program that will read a file has checked it already: rsyslog, the firewall,
 the time service. Apply switches all files at once, restarts what has to be restarted,
-and looks whether everything works; if not, the state before is put back.
+and checks whether everything works; if not, it is rolled back.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("pagedown,right_square_bracket", "page(1)", show=False),
         Binding("pageup,left_square_bracket", "page(-1)", show=False),
+        Binding("f", "files", show=False),
     ]
+    MORE_KEYS: ClassVar[list[tuple[str, str]]] = [("F", "files")]
 
     def questions(self) -> Iterable[Widget]:
         yield Static("Checking everything ...", id="plan", classes="text", markup=False)
 
     def on_mount(self) -> None:
+        self.files = False
         self.state.plan = None
         self._make_plan()
 
     def action_page(self, by: int) -> None:
         body = self.query_one(Body)
         body.scroll_relative(y=by * max(1, body.size.height - 1), animate=False)
+
+    def action_files(self) -> None:
+        """Show the generated files that change, or the settings again."""
+        if self.state.plan is not None and not self.state.plan.changes_nothing:
+            self.files = not self.files
+            self.query_one("#plan", Static).update(_shown(self.state.plan, files=self.files))
 
     @work(thread=True, exclusive=True, group="plan")
     def _make_plan(self) -> None:
@@ -78,15 +87,19 @@ and looks whether everything works; if not, the state before is put back.
             raise ApplianceError("There is nothing that could be applied yet", hint="see above")
 
 
-def _shown(plan: Plan) -> Content:
-    if not plan.changes:
+def _shown(plan: Plan, *, files: bool = False) -> Content:
+    if plan.changes_nothing:
         return Content("Nothing changes: this is how the machine is already.")
     parts: list[Content] = []
     for problem in plan.warnings:
         hint = f": {problem.hint}" if problem.hint else ""
-        parts.append(Content.styled(f"look  {problem.path}: {problem.message}{hint}", "ansi_bright_yellow"))
+        parts.append(Content.styled(f"WARNING  {problem.path}: {problem.message}{hint}", "ansi_bright_yellow"))
     if plan.risky:
         parts.append(Content.styled("This changes how the machine is reached.", "ansi_bright_yellow"))
-    parts.append(Content("Steps  " + ", ".join(plan.steps)))
-    parts += [Content(""), coloured(plan.diff)]
+    parts += [Content.styled(str(one), _STYLES[str(one)[0]]) for one in plan.differences]
+    if plan.other_files:
+        parts.append(Content("Files that are not as they were generated: " + ", ".join(plan.other_files)))
+    parts += [Content(""), Content("Steps  " + ", ".join(plan.steps))]
+    if files:
+        parts += [Content(""), coloured(plan.diff)]
     return Content("\n").join(parts)

@@ -2,14 +2,12 @@
 
 host = host_at()                       # or host_at("/some/fake/root")
 plan = make_plan(text, host)           # raises ConfigError, ApplianceError; changes nothing
-plan.diff, plan.steps, plan.risky      # for people
+plan.differences, plan.steps, plan.risky   # for people; plan.diff: the files
 result = apply(plan, host, progress)   # switches, restarts, checks; rolls back on failure
 """
 
 from appliance.host.apply.engine import (
     Result,
-    Step,
-    StepState,
     apply,
     confirm,
     recover,
@@ -17,6 +15,7 @@ from appliance.host.apply.engine import (
     roll_back_to,
 )
 from appliance.host.apply.plan import Plan, make_plan
+from appliance.host.apply.step import Step, StepState
 from appliance.host.host import Host, host_at
 
 __all__ = [

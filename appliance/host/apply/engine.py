@@ -1,7 +1,7 @@
-"""Putting a plan in force: store, switch, restart what changed, look whether it works, or go back.
+"""Applying a plan: store, switch, restart what changed, check whether it works, or roll back.
 
-What happens to files is `generations.py`, what is restarted `actions.py`, what counts as well
-`health.py`; here is the order of it all and the way back.
+What happens to files is `generations.py`, what is restarted `actions.py`, what counts as healthy
+`health.py`, what is reported at the end `afterwards.py`; here is the order of it all and the way back.
 """
 
 import signal
@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import Enum
 
 from appliance.config.load import parse
 from appliance.config.model import Config
@@ -21,10 +20,12 @@ from appliance.host.accounts import remove
 from appliance.host.addresses import own_addresses
 from appliance.host.apply import revert_clock
 from appliance.host.apply.actions import Action, actions_for, former_administrator
+from appliance.host.apply.afterwards import afterwards
 from appliance.host.apply.generations import Generations, Unconfirmed
-from appliance.host.apply.health import wait_until_healthy
+from appliance.host.apply.health import failure_reason, wait_until_healthy, wanted_units
 from appliance.host.apply.lock import apply_lock
 from appliance.host.apply.plan import Plan, plan_for
+from appliance.host.apply.step import Step, StepState
 from appliance.host.host import Host
 from appliance.host.layout import CONFIG
 from appliance.host.system.ports import uses_own_certificate
@@ -36,22 +37,6 @@ CONFIRM_WITHIN = 60.0
 REJECTED = f"{CONFIG}.rejected"
 
 
-class StepState(Enum):
-    RUNNING = "running"
-    DONE = "done"
-    WARNED = "warned"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Progress, for people: what is being done, and how it went."""
-
-    title: str
-    state: StepState
-    detail: str = ""
-
-
 Progress = Callable[[Step], None]
 
 
@@ -59,7 +44,7 @@ Progress = Callable[[Step], None]
 class Result:
     """How an apply ended.
 
-    `generation` is in force now. `confirm_by` (unix seconds): it reverts then unless it is confirmed.
+    `generation` is active now. `confirm_by` (Unix seconds): it reverts then unless it is confirmed.
     """
 
     ok: bool
@@ -75,7 +60,7 @@ _LONGER_THAN_SYSTEMD = 180.0
 
 
 class _Failed(Exception):
-    """A step after the switch did not work; the way back is taken."""
+    """A step after the switch did not work; it is rolled back."""
 
 
 def apply(
@@ -88,7 +73,7 @@ def apply(
     health: bool = True,
     boundary: Callable[[str], None] = lambda name: None,
 ) -> Result:
-    """Put a plan in force. A failure after the switch rolls back and is told in the result.
+    """Apply a plan. A failure after the switch is rolled back and reported in the result.
 
     With `confirm_within` (seconds) a plan that may cut the operator off reverts then unless `confirm()`
     was called. Raise ApplianceError when nothing was begun: somebody else is at it, or came first.
@@ -101,7 +86,7 @@ def apply(
         if waiting:
             raise ApplianceError(
                 "the last change waits to be confirmed",
-                hint="`appliance config confirm` keeps it, `appliance config rollback` takes it back",
+                hint="`appliance config confirm` keeps it, `appliance config rollback` rolls it back",
             )
         if store.current() != plan.base:
             raise ApplianceError("another change came first", hint="look at the difference again, then apply")
@@ -109,10 +94,10 @@ def apply(
             _prepare(plan.config, host, progress)
         if not plan.changes:
             return Result(ok=True, generation=plan.base or 0, changed=False)
-        with _step("Keeping the present state", progress):
+        with _step("Saving the current state", progress):
             old = store.capture(plan.tree)
             new = store.add(plan.tree, plan.comment)
-        pending = None
+        pending, began = None, time.time()
         if confirm_within and plan.risky:
             pending = Unconfirmed(old=old, new=new, deadline=time.time() + confirm_within)
             store.set_unconfirmed(pending)
@@ -129,15 +114,20 @@ def apply(
             for action in plan.actions:
                 _run(action, host, progress)
                 boundary(f"action {action.name}")
-            if health and plan.config and host.services and not host.booting:
-                _check_health(plan.config, host, progress)
+            checked = health and plan.config is not None and host.services and not host.booting
+            if plan.config and checked:
+                _check_health(plan.config, host, progress, since=began)
         except (_Failed, KeyboardInterrupt, OSError) as error:
             reason = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
-            return _undo(plan, store, host, progress, old, pending, reason)
+            return _undo(plan, store, host, progress, old, new, pending, reason)
         boundary("healthy")
         if pending is None:
             _retire_administrator(store, host, old, new)
+        store.set_outcome(new, "unconfirmed" if pending else "healthy" if checked else "applied")
         store.prune()
+        if plan.config and checked:
+            for step in afterwards(plan.config, host.layout):
+                progress(step)
         return Result(ok=True, generation=new, confirm_by=pending.deadline if pending else None)
 
 
@@ -152,13 +142,14 @@ def confirm(host: Host) -> int:
                 hint="it was confirmed before, or has reverted: `appliance config history`",
             )
         store.set_unconfirmed(None)
+        store.set_outcome(waiting.new, "healthy" if host.services else "applied")
         revert_clock.disarm(host, waiting)
         _retire_administrator(store, host, waiting.old, waiting.new)
         return waiting.new
 
 
 def revert_unconfirmed(host: Host, generation: int | None = None, progress: Progress = lambda step: None) -> int | None:
-    """Take back the change that waits (only if it is `generation`, when given). Return what is in force again."""
+    """Revert the change that waits (only if it is `generation`, when given). Return what is active again."""
     store = Generations(host.layout)
     with apply_lock(host.layout, wait=300), _not_hung_up():
         _recover(store, host)
@@ -167,12 +158,13 @@ def revert_unconfirmed(host: Host, generation: int | None = None, progress: Prog
             return None
         _go_back(store, host, waiting.old, progress)
         store.set_unconfirmed(None)
+        store.set_outcome(waiting.new, "reverted")
         revert_clock.disarm(host, waiting)
         return waiting.old
 
 
 def recover(host: Host) -> str:
-    """Mend what a power cut left, early at boot, without restarting anything. Return what was done, or ''."""
+    """Repair what a power cut left, early at boot, without restarting anything. Return what was done, or ''."""
     store = Generations(host.layout)
     with apply_lock(host.layout, wait=10):
         undone = store.recover()
@@ -181,6 +173,7 @@ def recover(host: Host) -> str:
             if store.current() == waiting.new:
                 store.switch(waiting.old)
             store.set_unconfirmed(None)
+            store.set_outcome(waiting.new, "reverted")
             return f"generation {waiting.new} had not been confirmed: back to {waiting.old}"
         return "" if undone is None else f"an interrupted apply was undone: generation {undone} stands"
 
@@ -209,7 +202,7 @@ def _prepare(config: Config, host: Host, progress: Progress) -> None:
         from appliance.host.tls.own import ensure_own
         from appliance.host.tls.store import TlsStore
 
-        with _step("Seeing to certificates", progress):
+        with _step("Preparing certificates", progress):
             ensure_own(TlsStore(host.layout), config, own_addresses(host.runner) if host.services else [])
 
 
@@ -233,13 +226,22 @@ def _recover(store: Generations, host: Host) -> None:
 
 
 def _undo(
-    plan: Plan, store: Generations, host: Host, progress: Progress, old: int, pending: Unconfirmed | None, reason: str
+    plan: Plan,
+    store: Generations,
+    host: Host,
+    progress: Progress,
+    old: int,
+    new: int,
+    pending: Unconfirmed | None,
+    reason: str,
 ) -> Result:
+    """Roll back from generation `new` to `old`, and keep the text that did not work for another try."""
     text = plan.tree.get(CONFIG)
     if isinstance(text, File):
         trees.put(host.layout.at(REJECTED), text)
     store.recover()
     _go_back(store, host, old, progress)
+    store.set_outcome(new, "rolled_back", reason)
     if pending:
         store.set_unconfirmed(None)
         revert_clock.disarm(host, pending)
@@ -248,7 +250,7 @@ def _undo(
 
 def _go_back(store: Generations, host: Host, old: int, progress: Progress) -> None:
     current = store.current()
-    with _step("Going back to the state before", progress):
+    with _step("Rolling back to the previous configuration", progress):
         backwards = changes(store.tree(current), store.tree(old)) if current is not None else ()
         if current != old:
             store.switch(old)
@@ -258,6 +260,7 @@ def _go_back(store: Generations, host: Host, old: int, progress: Progress) -> No
 
 def _run(action: Action, host: Host, progress: Progress, *, tolerant: bool = False) -> None:
     progress(Step(action.title, StepState.RUNNING))
+    began = time.time()
     for command in action.commands:
         answer = host.runner(command, timeout=_LONGER_THAN_SYSTEMD, stdin=action.stdin)
         if answer.ok:
@@ -265,19 +268,20 @@ def _run(action: Action, host: Host, progress: Progress, *, tolerant: bool = Fal
         if tolerant or action.tolerant:
             progress(Step(action.title, StepState.WARNED, answer.reason))
             return
-        progress(Step(action.title, StepState.FAILED, answer.reason))
-        raise _Failed(f"{action.title.lower()}: {answer.reason}")
+        reason = failure_reason(command, answer, host.runner, since=began)
+        progress(Step(action.title, StepState.FAILED, reason))
+        raise _Failed(f"{action.title.lower()}: {reason}")
     progress(Step(action.title, StepState.DONE))
 
 
-def _check_health(config: Config, host: Host, progress: Progress) -> None:
+def _check_health(config: Config, host: Host, progress: Progress, *, since: float) -> None:
     title = "Checking health"
     progress(Step(title, StepState.RUNNING))
-    wrong = wait_until_healthy(config, host.runner)
+    wrong = wait_until_healthy(config, host.runner, since=since)
     if wrong:
         progress(Step(title, StepState.FAILED, "; ".join(wrong)))
         raise _Failed("; ".join(wrong))
-    progress(Step(title, StepState.DONE))
+    progress(Step(title, StepState.DONE, f"{len(wanted_units(config))} services are running and listening"))
 
 
 @contextmanager

@@ -6,7 +6,8 @@ marker goes last. Whoever finds a marker (`recover`) finishes or undoes the swit
 restarted, and whether it works then, is not decided here.
 
     generations/3/manifest.json, generations/3/files/…   what the machine's files are in generation 3
-    generations/current                                  number of the generation in force
+    generations/3/outcome.json                           what became of generation 3: healthy, rolled back …
+    generations/current                                  number of the active generation
     generations/switching                                a switch is under way
     generations/unconfirmed                              this generation reverts unless it is confirmed
 """
@@ -17,7 +18,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -49,6 +50,24 @@ class Manifest(msgspec.Struct, frozen=True):
     items: list[Item]
 
 
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of a generation. `when` in Unix seconds; `reason` of one that was rolled back.
+
+    healthy: its services came up and stayed up; applied: its files were put in place where health is not
+    checked (early in boot, on a fake root); unconfirmed: healthy, but nobody has confirmed it yet;
+    reverted: nobody confirmed it in time, or it was rolled back before; rolled_back: it did not work.
+    """
+
+    state: Literal["healthy", "applied", "unconfirmed", "reverted", "rolled_back"]
+    when: float
+    reason: str = ""
+
+    @property
+    def worked(self) -> bool:
+        """Whether it can be gone back to without a doubt."""
+        return self.state in ("healthy", "applied")
+
+
 class Switching(msgspec.Struct, frozen=True):
     old: int
     new: int
@@ -76,7 +95,7 @@ class Generations:
         return sorted(int(p.name) for p in self.path.glob("[0-9]*") if p.name.isdigit())
 
     def current(self) -> int | None:
-        """Return the generation in force; None before the first apply."""
+        """Return the active generation; None before the first apply."""
         try:
             return int((self.path / "current").read_text())
         except FileNotFoundError:
@@ -108,6 +127,29 @@ class Generations:
                 entry = self._entry(number, item)
                 return entry.content.decode() if isinstance(entry, File) else None
         return None
+
+    def outcome(self, number: int) -> Outcome | None:
+        """Return what became of a generation; None of one that was interrupted, or made by an older version."""
+        try:
+            return msgspec.json.decode((self.path / str(number) / "outcome.json").read_bytes(), type=Outcome)
+        except (OSError, msgspec.MsgspecError):
+            return None
+
+    def last_that_worked(self) -> int | None:
+        """Return the newest generation before the current one that worked and is not the same; None without one.
+
+        Generations of an older version, of which nobody knows, are taken when there is no better one. The
+        machine as installed is never: it has no listeners and lets nobody in.
+        """
+        current = self.current()
+        if current is None:
+            return None
+        now = _but_the_text(self.manifest(current))
+        earlier = [number for number in reversed(self.numbers()) if 0 < number < current]
+        differing = [number for number in earlier if _but_the_text(self.manifest(number)) != now]
+        known = {number: self.outcome(number) for number in differing}
+        worked = [number for number, outcome in known.items() if outcome is not None and outcome.worked]
+        return next(iter(worked or [number for number, outcome in known.items() if outcome is None]), None)
 
     def unconfirmed(self) -> Unconfirmed | None:
         return _read(self.path / "unconfirmed", Unconfirmed)
@@ -190,6 +232,19 @@ class Generations:
         self._remove("switching")
         return marker.old
 
+    def set_outcome(
+        self,
+        number: int,
+        state: Literal["healthy", "applied", "unconfirmed", "reverted", "rolled_back"],
+        reason: str = "",
+    ) -> None:
+        """Write down what became of a generation."""
+        place = self.path / str(number)
+        if place.is_dir():
+            outcome = Outcome(state, time.time(), reason)
+            trees.write_durably(place / "outcome.json", _encode(outcome), 0o600, *_us())
+            trees.sync_directory(place)
+
     def set_unconfirmed(self, value: Unconfirmed | None) -> None:
         if value is None:
             self._remove("unconfirmed")
@@ -253,6 +308,11 @@ class Generations:
         (self.path / name).unlink(missing_ok=True)
         if self.path.exists():
             trees.sync_directory(self.path)
+
+
+def _but_the_text(manifest: Manifest) -> list[Item]:
+    """Return what a generation makes of the machine: its files but for the text that they follow from."""
+    return [item for item in manifest.items if item.path != CONFIG and item.kind != "absent"]
 
 
 def _encode(value: msgspec.Struct) -> bytes:

@@ -19,6 +19,7 @@ from appliance.host.apply import readers
 from appliance.host.apply.actions import Action, actions_for, risky_paths
 from appliance.host.apply.files import file_problems
 from appliance.host.apply.generations import Generations
+from appliance.host.apply.meaning import Difference, differences
 from appliance.host.host import Host
 from appliance.host.layout import CONFIG
 from appliance.host.system.render import Secrets, render
@@ -39,6 +40,22 @@ class Plan:
     verdicts: tuple[readers.Verdict, ...]
     base: int | None  # generation this was planned against
     comment: str
+    previous: Config | None = None  # what the active generation was made from
+
+    @property
+    def differences(self) -> tuple[Difference, ...]:
+        """What changes in meaning, key by key."""
+        return differences(self.previous, self.config) if self.config else ()
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether the machine stays as it is: only comments, order or spelling of the configuration differ."""
+        return all(change.path == CONFIG for change in self.changes) and not self.differences
+
+    @property
+    def other_files(self) -> tuple[str, ...]:
+        """Files that change though no key does: edited by hand, or made by another version."""
+        return () if self.differences else tuple(change.path for change in self.changes if change.path != CONFIG)
 
     @property
     def risky(self) -> tuple[str, ...]:
@@ -56,19 +73,18 @@ class Plan:
         """Titles of what apply() will do, in order."""
         if not self.changes:
             return ()
-        return ("Keeping the present state", "Switching files", *(a.title for a in self.actions), "Checking health")
+        return ("Saving the current state", "Switching files", *(a.title for a in self.actions), "Checking health")
 
 
 def make_plan(
     source: str | Config, host: Host, *, comment: str = "", rsyslog: Callable[[Config], str] | None = None
 ) -> Plan:
-    """Plan to put a configuration in force. Raise ConfigError with every problem, ApplianceError when the
-    program that is to read a rendered file refuses it."""
+    """Plan to apply a configuration. Raise ConfigError with every problem, ApplianceError when the program
+    that is to read a rendered file refuses it."""
     text = source if isinstance(source, str) else dump(source)
     checked = parse(text)
     config = checked.config
-    # That the relay listens to nothing is seen to: here it listens to rsyslog.
-    warnings = [problem for problem in checked.warnings if problem.path != "relay.listen"]
+    warnings = checked.warnings
     found = list(file_problems(config, host.layout))
     if any(problem.severity == "error" for problem in found):
         raise ConfigError([*warnings, *found])
@@ -93,20 +109,30 @@ def plan_for(tree: Tree, host: Host, *, config: Config | None, warnings: list[Pr
             hint="nothing was changed; this may be a fault of the appliance: please report it with the lines above",
         )
     actions = tuple(actions_for(changes, booting=host.booting)) if changes else ()
-    return Plan(config, dict(whole), changes, actions, tuple(warnings), tuple(verdicts), base, comment)
+    previous = None if base is None else _config_of(store, base)
+    return Plan(config, dict(whole), changes, actions, tuple(warnings), tuple(verdicts), base, comment, previous)
 
 
 def _changes(old: Tree, new: Tree, host: Host) -> list[Change]:
-    """Return what differs from the generation in force or from the disk: hand-made changes count too."""
+    """Return what differs from the active generation or from the disk: hand-made changes count too."""
     found = []
     for path, entry in sorted(new.items()):
         on_disk = trees.read(host.layout.at(path))
         before = old.get(path, on_disk)
         if entry != on_disk:
             found.append(Change(path, on_disk, entry))
-        elif entry != before:  # edited in place, and this is what is to be put in force
+        elif entry != before:  # edited in place, and this is what is to be applied
             found.append(Change(path, before, entry))
     return found
+
+
+def _config_of(store: Generations, number: int) -> Config | None:
+    """Return the configuration of a generation; None without one that this version can read."""
+    text = store.config_text(number)
+    try:
+        return None if text is None else parse(text).config
+    except ConfigError:
+        return None
 
 
 def _secrets(config: Config, host: Host) -> Secrets:

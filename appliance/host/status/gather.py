@@ -149,7 +149,7 @@ def _configured(layout: Layout) -> tuple[bool | None, bool]:
 
 
 def _generation(layout: Layout) -> tuple[int | None, float | None, bool]:
-    """Return the generation in force, when an unconfirmed one reverts, and whether an apply was cut short."""
+    """Return the active generation, when an unconfirmed one reverts, and whether an apply was interrupted."""
     place = layout.generations
     try:
         number = int((place / "current").read_text())

@@ -94,7 +94,7 @@ _REMEDIES = {
 }
 _CAUSES = {
     Failure.DNS: "Loki's host name cannot be resolved",
-    Failure.REFUSED: "the connection to Loki was refused",
+    Failure.REFUSED: "Loki refused the connection",
     Failure.UNREACHABLE: "Loki cannot be reached",
     Failure.TIMEOUT: "Loki did not answer in time",
     Failure.RESET: "the connection to Loki was cut",
@@ -178,7 +178,8 @@ def judge(answer: Answer, now: float) -> Judgement:
 
 def _judge_failure(failure: Failure, detail: str) -> Judgement:
     kind = Kind.CONFIGURATION if failure is Failure.CREDENTIALS else Kind.RETRY
-    cause = _CAUSES[failure] + (f": {_short(detail)}" if detail else "")
+    # That a connection was refused is all that there is to say.
+    cause = _CAUSES[failure] + (f": {_short(detail)}" if detail and failure is not Failure.REFUSED else "")
     return Judgement(kind, cause, _REMEDIES[failure])
 
 

@@ -8,11 +8,14 @@ build on it.
 import contextlib
 import errno
 import os
+import pwd
+import queue
 import shutil
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -24,10 +27,12 @@ from appliance.config.model import Config, Endpoint, Loki, Size, Spool
 from appliance.config.secret_files import check_secret_files
 from appliance.relay.loki.client import LokiClient, make_context
 from appliance.relay.loki.credentials import SecretUnreadable
-from appliance.relay.loki.response import Kind, judge
+from appliance.relay.loki.response import Answer, Kind, judge
+from appliance.relay.loki.transport_errors import classify
 
 _PUSH_PATH = "/loki/api/v1/push"
-_CONNECT_TIMEOUT = 10.0
+_CONNECT_TIMEOUT = 3.0
+"""Seconds for each of name, connection and TLS: who asks sits and waits."""
 _EXPIRES_SOON = 30 * 86400
 _NO_STREAMS = 422
 _IN_USE = os.strerror(errno.EADDRINUSE)
@@ -78,7 +83,7 @@ def check_spool(spool: Spool) -> Finding:
     if not place.is_dir():
         return Finding(step, False, f"{place} is not a directory", "set relay.spool.path to a directory")
     if not os.access(place, os.W_OK | os.X_OK):
-        return Finding(step, False, f"{place} may not be written by this user", "run as the relay's user, or chown it")
+        return _not_ours(step, place)
     with contextlib.suppress(OSError):
         if path.exists() and shutil.disk_usage(path).free < spool.min_free:
             return Finding(
@@ -98,6 +103,17 @@ def check_spool(spool: Spool) -> Finding:
         remedy = "lower relay.spool.max_size, or give it a larger disk"
         return Finding(step, None, f"{_human(max(room, 0))} of room for {what}", remedy)
     return Finding(step, True, f"{path} can be written, {_human(free)} free")
+
+
+def _not_ours(step: str, place: Path) -> Finding:
+    """Return what a directory means that this user may not write: root, or its owner, has to look."""
+    if os.geteuid() == 0:
+        return Finding(step, False, f"{place} cannot be written", "is its file system mounted read-only?")
+    try:
+        owner = pwd.getpwuid(place.stat().st_uid).pw_name
+    except (KeyError, OSError):
+        owner = "its owner"
+    return Finding(step, None, f"not looked at: {place} belongs to {owner}", "needs root: `appliance check`")
 
 
 def relay_answers(http: Endpoint) -> bool:
@@ -144,27 +160,28 @@ def check_port(step: str, endpoint: Endpoint) -> Finding:
 # ---- Loki -----------------------------------------------------------------------------------
 
 
-def check_loki(loki: Loki) -> Iterator[Finding]:
-    """Yield what name, connection, TLS, readiness and authentication are like."""
+def check_loki(loki: Loki, *, within: float = _CONNECT_TIMEOUT) -> Iterator[Finding]:
+    """Yield what name, connection, TLS, readiness and authentication are like.
+
+    What keeps lines away is told in the words of the relay's own status. A name or a connection that does
+    not come within `within` seconds has failed.
+    """
+    deadline = time.monotonic() + within
     target = urlsplit(loki.proxy or loki.url)
     host = target.hostname or ""
     port = target.port or (443 if target.scheme == "https" else 80)
     what = "proxy" if loki.proxy else "Loki"
     try:
-        addresses = list(
-            dict.fromkeys(str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        )
+        addresses = _resolve(host, port, within)
     except OSError as error:
-        remedy = "check the name in loki.url, and the DNS servers of this machine"
-        yield Finding("name", False, f"{host} cannot be resolved: {error.strerror}", remedy)
+        yield _failed("name", error, loki)
         return
     yield Finding("name", True, f"{host} is {', '.join(addresses[:4])}")
     started = time.monotonic()
     try:
-        connection = socket.create_connection((host, port), min(_CONNECT_TIMEOUT, loki.timeout))
+        connection = _connect(addresses, port, deadline)
     except OSError as error:
-        remedy = f"check that {what} runs, that host and port in the URL are right, and the firewalls between"
-        yield Finding("connection", False, f"{what} at {host}:{port}: {error.strerror or error}", remedy)
+        yield _failed("connection", error, loki)
         return
     with connection:
         took = (time.monotonic() - started) * 1000
@@ -177,6 +194,52 @@ def check_loki(loki: Loki) -> Iterator[Finding]:
     yield from _check_http(loki)
 
 
+def _resolve(host: str, port: int, within: float) -> list[str]:
+    """Return the addresses of a name. Raise OSError, also when no name server answers in time."""
+    answers: queue.SimpleQueue[list[str] | OSError] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            answers.put(list(dict.fromkeys(str(one[4][0]) for one in found)))
+        except OSError as error:
+            answers.put(error)
+
+    # The C library has no time limit of ours: the thread that asks is left behind.
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=within)
+    except queue.Empty:
+        answer = socket.gaierror(socket.EAI_AGAIN, f"no name server answers within {within:g} s")
+    if isinstance(answer, OSError):
+        raise answer
+    return answer
+
+
+def _connect(addresses: Sequence[str], port: int, deadline: float) -> socket.socket:
+    """Return a connection to the first address that takes one before the deadline. Raise OSError."""
+    failed: OSError = TimeoutError("timed out")
+    for number, address in enumerate(addresses):
+        left = (deadline - time.monotonic()) / (len(addresses) - number)
+        if left <= 0:
+            break
+        try:
+            return socket.create_connection((address, port), left)
+        except OSError as error:
+            failed = error
+    raise failed
+
+
+def _failed(step: str, error: OSError, loki: Loki) -> Finding:
+    """Return what an error means for lines, in the words that the relay has for it."""
+    failure, detail = classify(error)
+    judgement = judge(Answer(failure=failure, detail=detail), time.time())
+    cause, remedy = judgement.cause, judgement.remedy
+    if loki.proxy:
+        cause, remedy = cause.replace("Loki", "the proxy"), remedy.replace("Loki", "the proxy").replace("url", "proxy")
+    return Finding(step, False, cause[:1].upper() + cause[1:] if loki.proxy else cause, remedy)
+
+
 def _check_tls(loki: Loki, connection: socket.socket, host: str) -> Finding:
     name = loki.tls.server_name or host
     try:
@@ -187,7 +250,7 @@ def _check_tls(loki: Loki, connection: socket.socket, host: str) -> Finding:
     except ssl.SSLCertVerificationError as error:
         remedy = "set loki.tls.ca_file to the authority that signed Loki's certificate"
         if error.verify_code in (62, 64):
-            remedy = f"the certificate has other names than {name}: mend loki.url, or set loki.tls.server_name"
+            remedy = f"the certificate has other names than {name}: correct loki.url, or set loki.tls.server_name"
         elif error.verify_code == 10:
             remedy = "renew Loki's certificate; check the clock of this machine too"
         return Finding("TLS", False, error.verify_message, remedy)
@@ -211,10 +274,21 @@ def _check_tls(loki: Loki, connection: socket.socket, host: str) -> Finding:
 
 def _check_http(loki: Loki) -> Iterator[Finding]:
     client = LokiClient(loki)
+    try:
+        yield from _ask_loki(client, loki)
+    finally:
+        client.close()
+
+
+def _ask_loki(client: LokiClient, loki: Loki) -> Iterator[Finding]:
     path = urlsplit(loki.url).path
     prefix = path.removesuffix(_PUSH_PATH)
     if path.endswith(_PUSH_PATH):
         ready = client.get(f"{prefix}/ready")
+        if ready.failure is not None:  # whoever does not answer this answers no push
+            judgement = judge(ready, time.time())
+            yield Finding("ready", False, judgement.cause, judgement.remedy)
+            return
         if ready.status == 200:
             yield Finding("ready", True, "Loki says that it is ready")
         elif ready.status == 503:
@@ -226,15 +300,14 @@ def _check_http(loki: Loki) -> Iterator[Finding]:
     answer = client.push(bytes(cramjam.snappy.compress_raw(b"")))
     if answer.status == _NO_STREAMS or (answer.status == 204 and not answer.body):
         tenant = f", tenant {loki.tenant}" if loki.tenant else ""
-        yield Finding("authentication", True, f"Loki takes our pushes{tenant}")
+        yield Finding("authentication", True, f"Loki accepts our pushes{tenant}")
     elif answer.status == 400 and "stream" in answer.body:
-        yield Finding("authentication", True, "Loki takes our pushes")
+        yield Finding("authentication", True, "Loki accepts our pushes")
     else:
         judgement = judge(answer, time.time())
         detail = judgement.cause or f"the answer is no Loki's: HTTP {answer.status}"
         later = judgement.kind in (Kind.TENANT_RATE,)
         yield Finding("authentication", None if later else False, detail, judgement.remedy or "check loki.url")
-        client.close()
         return
     if path.endswith(_PUSH_PATH):
         labels = client.get(f"{prefix}/loki/api/v1/labels")
@@ -243,7 +316,6 @@ def _check_http(loki: Loki) -> Iterator[Finding]:
         else:
             remedy = "only reading back a test line needs them"
             yield Finding("queries", None, f"queries are not answered here ({labels.code})", remedy)
-    client.close()
 
 
 def _human(number: int) -> str:

@@ -1,6 +1,7 @@
-"""A message on trial: sent as a device would send it, and looked for in Loki.
+"""A test message: sent as a device would send it, and looked for in Loki.
 
-Responsible for where it goes, what it says and finding it; asking and showing is the command line's.
+Responsible for where it goes, what it says, finding it, and what to say when Loki is away; showing is the
+command line's and the console's.
 """
 
 import json
@@ -17,6 +18,7 @@ from appliance.config.model import Config
 from appliance.errors import ApplianceError
 from appliance.relay.loki.client import LokiClient
 from appliance.relay.probe.check import Finding
+from appliance.relay.probe.reach import reach
 from appliance.relay.probe.read_back import verify
 
 _PUSH_PATH = "/loki/api/v1/push"
@@ -39,6 +41,27 @@ class Found:
 
     labels: dict[str, str]
     line: str
+
+
+def trial(config: Config, way: Way, text: str, *, timeout: float) -> Iterator[Finding]:
+    """Send a message and yield what becomes of it, within `timeout` seconds, or three when Loki is away.
+
+    Raise ApplianceError when nothing listens there, or Loki answers no queries.
+    """
+    mark, started = secrets.token_hex(6), time.time()
+    send(way, message(f"{text} [{mark}]", started, socket.gethostname()))
+    yield Finding("sent", True, f"by {way.protocol.upper()} to {way.host}:{way.port}, marked {mark}")
+    away = reach(config.loki)
+    if away.ok is False:
+        yield Finding("arrived", False, f"Loki is away; the line waits here: {away.detail}", away.remedy)
+        return
+    found = find(config, mark, started, timeout)
+    if found is None:
+        detail = f"the line was not in Loki within {timeout:g} s; it is not lost, it waits here"
+        yield Finding("arrived", False, detail, "`appliance status` says what keeps it")
+        return
+    labels = ", ".join(f"{name}={value}" for name, value in sorted(found.labels.items()))
+    yield Finding("arrived", True, f"in Loki after {time.time() - started:.1f} s: {labels}")
 
 
 def check_push(config: Config, *, timeout: float = 30.0) -> Iterator[Finding]:
