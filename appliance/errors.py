@@ -6,7 +6,7 @@ hint on stderr) and turns it into the exit code. Nothing here does I/O.
 
 
 class ApplianceError(Exception):
-    """Something an operator can cause or mend.
+    """Something an operator can cause or fix.
 
     `message` is one sentence without a trailing period, `hint` says what to do, `exit_code` is 1
     for something that failed and 2 for something that was asked for wrongly.

@@ -117,7 +117,7 @@ def _worded(problem: Problem) -> Problem:
 
 
 def save(answers: Answers, path: Path) -> None:
-    """Keep the answers so that set-up goes on after a restart; mode 0600, whole or not at all."""
+    """Keep the answers so that setup goes on after a restart; mode 0600, whole or not at all."""
     text = yaml.safe_dump({"page": answers.page, "answers": answers.tree}, sort_keys=False, allow_unicode=True)
     staging = path.with_name(path.name + ".new")
     try:
@@ -133,7 +133,7 @@ def save(answers: Answers, path: Path) -> None:
 
 
 def saved(path: Path) -> Answers | None:
-    """Return the answers of a set-up that was not finished, None when there are none that can be read."""
+    """Return the answers of a setup that was not finished, None when there are none that can be read."""
     try:
         kept = yaml.safe_load(path.read_text())
         if isinstance(kept["answers"], dict):

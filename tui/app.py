@@ -62,7 +62,7 @@ class Console(App[int]):
     # ---- from page to page ------------------------------------------------------------------
 
     def name_of_console(self, first: bool) -> str:
-        return f"{NAME}  set-up" if first else f"{NAME}  settings"
+        return f"{NAME}  setup" if first else f"{NAME}  settings"
 
     def place_of(self, page: Page) -> str:
         """Return where in the wizard a page is."""
@@ -125,7 +125,7 @@ class Console(App[int]):
     def _leave_when_idle(self) -> None:
         """Go back to the dashboard when nobody has pressed a key for long: an unlocked console does not stay open.
 
-        The first set-up waits for ever, and so does a change that is being applied.
+        The first setup waits for ever, and so does a change that is being applied.
         """
         if monotonic() - self._last_key < IDLE or self.wizard or self.state.first:
             return

@@ -36,7 +36,7 @@ def summary(config: Config, address: str) -> str:
 
 def titles() -> dict[str, str]:
     """Return what can be shown, by name: our authority's certificate, and each kind of sender."""
-    return {_AUTHORITY: "Our authority"} | {kind.name: kind.title for kind in kinds().values()}
+    return {_AUTHORITY: "CA certificate for TLS senders"} | {kind.name: kind.title for kind in kinds().values()}
 
 
 def _certificate(text: str) -> str:
@@ -49,7 +49,7 @@ class DeviceList(Menu):
     """Kinds of devices; Enter shows the lines for one."""
 
     def compose(self) -> ComposeResult:
-        yield TitleBar("Devices", "what to tell them")
+        yield TitleBar("Devices", "what to set on them")
         with Body(id="body"):
             yield Static("", id="open", classes="text", markup=False)
             yield Static("", classes="gap")

@@ -75,10 +75,10 @@ class Machine:
         try:
             pem = (self.host.layout.tls / "ca.crt").read_bytes()
         except OSError:
-            return "There is none yet: it is made when a listener speaks TLS (settings, Listeners)."
+            return "There is none yet: it is made when a listener uses TLS (settings, Listeners)."
         facts = describe(pem)
         return (
-            f"Senders by TLS have to trust this authority. Good until {facts.not_after:%Y-%m-%d}; SHA-256\n"
+            f"TLS senders have to trust this CA. Valid until {facts.not_after:%Y-%m-%d}; SHA-256\n"
             f"{facts.fingerprint}\n\n{pem.decode()}\n`appliance tls export-ca` prints it, for instance over SSH."
         )
 
@@ -97,7 +97,7 @@ class Machine:
         if addresses:
             yield Finding("address", True, ", ".join(addresses[:3]))
         else:
-            yield Finding("address", None, "none yet: DHCP gives none", "choose static, or mend DHCP")
+            yield Finding("address", None, "none yet: DHCP gives none", "choose static, or check the DHCP server")
         ipv4 = config.system.network.ipv4
         for gateway in [ipv4.gateway] if ipv4.method == "static" and ipv4.gateway else gateways(self.host.readers):
             answer = self.host.readers(["ping", "-n", "-c", "1", "-W", "2", gateway], timeout=5)
@@ -247,12 +247,14 @@ class Machine:
 
     def shell(self) -> None:
         """Give the terminal to a shell until it ends."""
-        sys.stdout.write("A shell of this machine; `exit` leads back to the dashboard.\n")
+        # The kernel's screen has no second page: what stood there would stay.
+        sys.stdout.write("\x1b[0m\x1b[2J\x1b[HA shell of this machine; `exit` leads back to the dashboard.\n")
         sys.stdout.flush()
         environment = {key: value for key, value in os.environ.items() if key != "LD_LIBRARY_PATH"}
         if self.is_locked():
             environment["TMOUT"] = "600"  # seconds; then bash ends by itself
-        subprocess.run(["/bin/bash", "--login"], check=False, env=environment, cwd="/")
+        # A service's standard error is the journal: with it bash would be no interactive shell and prompt for nothing.
+        subprocess.run(["/bin/bash", "--login"], check=False, env=environment, cwd="/", stderr=sys.stdout.fileno())
 
     def _systemctl(self, verb: str) -> str:
         answer = self.host.runner(["systemctl", verb], timeout=30)

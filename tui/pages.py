@@ -10,10 +10,10 @@ from tui.wizard.page import Page
 from tui.wizard.review import Review
 from tui.wizard.time import Time
 from tui.wizard.tls import TlsPage
-from tui.wizard.welcome import Welcome
+from tui.wizard.welcome import Keyboard, Welcome
 
 PAGES: tuple[type[Page], ...] = (
     Welcome, Network, Time, LokiPage, ListenersPage, TlsPage, Administrator, Review, ApplyPage, Done,
 )  # fmt: skip
-SETTINGS = PAGES[: PAGES.index(Review)]
-BY_NAME = {page.NAME: page for page in PAGES}
+SETTINGS: tuple[type[Page], ...] = (Keyboard, *PAGES[1 : PAGES.index(Review)])
+BY_NAME: dict[str, type[Page]] = {page.NAME: page for page in [*PAGES, *SETTINGS]}

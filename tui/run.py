@@ -1,4 +1,4 @@
-"""Starting the console in a terminal, and set-up without one: the same answers, the same way."""
+"""Starting the console in a terminal, and setup without one: the same answers, the same way."""
 
 import sys
 from pathlib import Path
@@ -44,7 +44,7 @@ def answers_from(path: Path, machine: Machine) -> State:
     secrets = tree.pop("secrets", None) or {}
     if not isinstance(secrets, dict) or (unknown := [key for key in secrets if key not in SECRETS]):
         named = f" ({unknown[0]})" if isinstance(secrets, dict) else ""
-        raise UsageError(f"{path}: not secrets that set-up knows{named}", hint=f"there are: {', '.join(SECRETS)}")
+        raise UsageError(f"{path}: not secrets that setup knows{named}", hint=f"there are: {', '.join(SECRETS)}")
     if secrets and path.stat().st_mode & 0o077:
         raise UsageError(f"{path} holds secrets and others may read it", hint=f"chmod 600 {path}")
     state = State(machine, Answers(tree), first=not machine.config_path.exists())

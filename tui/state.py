@@ -23,7 +23,7 @@ class Sample:
 
 @dataclass
 class State:
-    """`first` is true for the first set-up, which is kept over a restart; false when settings are changed."""
+    """`first` is true for the first setup, which is kept over a restart; false when settings are changed."""
 
     machine: Machine
     answers: Answers = field(default_factory=Answers)

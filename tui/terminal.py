@@ -25,7 +25,7 @@ class ConsoleDriver(LinuxDriver):
         assert sys.__stdout__ is not None
         self._file = sys.__stdout__
         if os.environ.get("TERM") == "linux":
-            # Debian's set-up of the console may have switched UTF-8 off on the kernel's screen.
+            # Debian's setup of the console may have switched UTF-8 off on the kernel's screen.
             self._file.write("\x1b%G")
 
     def write(self, data: str) -> None:

@@ -40,4 +40,4 @@ def command(
             raise UsageError(f"{output} cannot be written: {error.strerror}") from None
     if conversion.problems is not None:
         message = conversion.problems.message
-        raise ApplianceError(message, hint="mend what is listed, then: appliance config validate FILE")
+        raise ApplianceError(message, hint="fix what is listed, then: appliance config validate FILE")

@@ -31,7 +31,7 @@ def command(
     if (apply or dry_run) and answers is None:
         raise UsageError("there are no answers", hint="name their file with --answers FILE")
     if answers is None or not (apply or dry_run):
-        sys.stdout.write("Starting the set-up ...\n")
+        sys.stdout.write("Starting the setup ...\n")
         sys.stdout.flush()
     from tui.machine import Machine
     from tui.run import answers_from, console, set_up

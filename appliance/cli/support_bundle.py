@@ -1,13 +1,10 @@
-"""`appliance support-bundle`: one file with what a supporter needs, without secrets."""
+"""`appliance support-bundle`: one file with diagnostics for support, without secrets."""
 
-import os
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from appliance.errors import UsageError
 
 EXAMPLE = "Example: appliance support-bundle --out /tmp"
 
@@ -16,18 +13,18 @@ def command(
     out: Annotated[
         Path, typer.Option("--out", help="Directory or file to write to.", metavar="PATH", show_default=False)
     ] = Path("."),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there already.")] = False,
     root: Annotated[Path, typer.Option("--root", hidden=True)] = Path("/"),
 ) -> None:
-    """Collect what a supporter needs, without secrets: read it before you send it."""
+    """Collect diagnostics for support, without secrets: read it before you send it."""
+    from appliance.cli.given import fetch_line, give, refuse_present
+    from appliance.host.addresses import own_addresses
     from appliance.host.layout import Layout
     from appliance.host.support import collect
 
     path = out / f"support-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz" if out.is_dir() else out
-    content = collect(Layout(root.absolute()))
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}", hint="name a directory with --out") from None
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    typer.echo(f"{path} ({len(content) // 1024} KiB). Secrets were left out; log lines of others may be in it.")
+    refuse_present([path], force=force)
+    written = give(path, collect(Layout(root.absolute())), force=force)
+    size = written.stat().st_size // 1024
+    typer.echo(f"{written} ({size} KiB). Secrets were left out; log lines of others may be in it.")
+    typer.echo(f"Fetch it with: {fetch_line([written], own_addresses())}")

@@ -18,21 +18,22 @@ app = typer.Typer(
 )
 
 Root = Annotated[Path, typer.Option("--root", help="Work below this directory, and restart nothing.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite files that are there already.")]
 SLASH = Path("/")
 
 
 @app.command(epilog="Example: appliance tls init")
 def init(root: Root = SLASH) -> None:
-    """Make our own authority and server certificate, where they are missing."""
+    """Make this forwarder's own CA and server certificate, where they are missing."""
     renew(root=root)
 
 
 @app.command(epilog="Example: appliance tls renew")
 def renew(
     root: Root = SLASH,
-    force: Annotated[bool, typer.Option("--force", help="Renew also what is good for long.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Renew even if not near expiry.")] = False,
 ) -> None:
-    """Renew our own server certificate when it ends soon or names no longer fit. Run daily by a timer.
+    """Renew our own server certificate when it expires soon or names no longer fit. Run daily by a timer.
 
     A certificate that was imported is left alone. Only rsyslog is restarted, and only if it changed.
     """
@@ -60,7 +61,10 @@ def show(root: Root = SLASH) -> None:
 
     store = TlsStore(Layout(root.absolute()))
     found = False
-    for title, path in (("Server", store.path / "server.crt"), ("Our authority", store.path / "ca.crt")):
+    for title, path in (
+        ("Server", store.path / "server.crt"),
+        ("CA certificate for TLS senders", store.path / "ca.crt"),
+    ):
         if not path.exists():
             continue
         found = True
@@ -144,15 +148,16 @@ def csr(
 @app.command("export-ca", epilog="Example: appliance tls export-ca forwarder-ca.crt")
 def export_ca(
     file: Annotated[Path | None, typer.Argument(help="Where to write it; the screen when absent.")] = None,
+    force: Force = False,
     root: Root = SLASH,
 ) -> None:
-    """Give out the certificate that senders have to trust."""
+    """Print the CA certificate that senders have to trust, or write it to a file."""
     from appliance.host.tls.judge import describe, issued_by
     from appliance.host.tls.store import TlsStore
 
     path = TlsStore(Layout(root.absolute())).path
     if not (path / "ca.crt").exists():
-        raise ApplianceError("there is no authority of our own", hint="`appliance tls init` makes one")
+        raise ApplianceError("there is no CA of our own", hint="`appliance tls init` makes one")
     pem = (path / "ca.crt").read_bytes()
     server = path / "server.crt"
     if server.exists() and not issued_by(server.read_bytes(), pem):
@@ -163,41 +168,48 @@ def export_ca(
     if file is None:
         typer.echo(pem.decode(), nl=False)
         return
-    try:
-        file.write_bytes(pem)
-    except OSError as error:
-        raise UsageError(f"{file} cannot be written: {error.strerror}") from None
-    typer.echo(f"{file}: SHA-256 {describe(pem).fingerprint}")
+    from appliance.cli.given import fetch_line, give
+    from appliance.host.addresses import own_addresses
+
+    written = give(file, pem, 0o644, force=force)
+    typer.echo(f"{written}: SHA-256 {describe(pem).fingerprint}")
+    typer.echo(f"Fetch it with: {fetch_line([written], own_addresses())}")
 
 
-@app.command("issue-client", epilog="Example: appliance tls issue-client nas1.example.org --out /root")
+@app.command("issue-client", epilog="Example: appliance tls issue-client nas1.example.org --out nas1")
 def issue_client(
     name: Annotated[str, typer.Argument(help="Name of the sender, as in permitted_names.")],
     out: Annotated[Path, typer.Option("--out", help="Directory for NAME.crt, NAME.key and ca.crt.")] = Path("."),
+    force: Force = False,
     root: Root = SLASH,
 ) -> None:
-    """Issue a certificate and key to a sender, for listeners that want client certificates."""
+    """Issue a certificate and key to a sender, for listeners that want client certificates.
+
+    The files belong to the user who asked, also behind sudo. Issuing a name again needs --force: its key of
+    before is overwritten, and its certificate stays valid until it ends.
+    """
+    from appliance.cli.given import fetch_line, give, refuse_present
     from appliance.config.check_system import host_name_fault
+    from appliance.host.addresses import own_addresses
     from appliance.host.tls.own import issue_to_sender
     from appliance.host.tls.store import TlsStore
-    from appliance.host.tree import write_durably
 
     if host_name_fault(name):
         raise UsageError(f"{name} is not a host name", hint="such as nas1 or nas1.example.org")
     store = TlsStore(Layout(root.absolute()))
+    key, certificate, authority = out / f"{name}.key", out / f"{name}.crt", out / "ca.crt"
+    refuse_present([key, certificate], force=force)  # before anything is issued
     pair = issue_to_sender(store, name)
-    authority = (store.path / "ca.crt").read_bytes()
-    import os
-
-    us = str(os.geteuid()), str(os.getegid())
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        write_durably(out / f"{name}.key", pair.key, 0o600, *us)
-        write_durably(out / f"{name}.crt", pair.certificate, 0o644, *us)
-        write_durably(out / "ca.crt", authority, 0o644, *us)
-    except OSError as error:
-        raise UsageError(f"{out} cannot be written: {error.strerror}") from None
-    typer.echo(f"{out / name}.crt, {out / name}.key and {out / 'ca.crt'}: bring them to the sender by a safe way")
+    ca = (store.path / "ca.crt").read_bytes()
+    same = authority.is_file() and not authority.is_symlink() and authority.read_bytes() == ca
+    if not same:
+        refuse_present([authority], force=force)
+    written = [give(key, pair.key, 0o600, force=force), give(certificate, pair.certificate, 0o644, force=force)]
+    written.append(authority.absolute() if same else give(authority, ca, 0o644, force=force))
+    for path in written:
+        typer.echo(str(path))
+    typer.echo("Copy them to the sender over a secure channel, for instance there with:")
+    typer.echo(f"  {fetch_line(written, own_addresses())}")
 
 
 # ---- pieces ---------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ class ConfigError(ApplianceError):
         lines = "\n".join(f"  {problem}" for problem in self.problems)
         super().__init__(
             f"{source} has {count} {'problem' if count == 1 else 'problems'}\n{lines}",
-            hint="nothing was changed; mend the file and try again",
+            hint="nothing was changed; fix the file and try again",
         )
 
 

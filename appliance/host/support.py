@@ -1,4 +1,4 @@
-"""The support bundle: what a supporter needs to see, in one file, without secrets.
+"""The support bundle: diagnostics for support, in one file, without secrets.
 
 Secret files are never read. In everything else that is collected, what looks like a secret is blotted
 out (`redact`), because logs and configurations of others may quote one.
@@ -24,6 +24,7 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
     "journal-relay.txt": ("journalctl", "-u", "appliance-relay", "-n", "3000", "--no-pager", "-o", "short-iso"),
     "journal-rsyslog.txt": ("journalctl", "-u", "rsyslog", "-n", "1000", "--no-pager", "-o", "short-iso"),
     "journal-warnings.txt": ("journalctl", "-p", "warning", "-b", "-n", "2000", "--no-pager", "-o", "short-iso"),
+    "journal-boot.txt": ("journalctl", "-b", "-n", "20000", "--no-pager", "-o", "short-iso"),
     "journal-boots.txt": ("journalctl", "--list-boots", "--no-pager"),
     "units.txt": ("systemctl", "list-units", "--all", "--no-pager", "--plain"),
     "failed.txt": ("systemctl", "status", "--failed", "--no-pager", "-n", "20"),
@@ -44,6 +45,7 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
     "history.txt": ("appliance", "config", "history"),
     "status.json": ("appliance", "status", "--json"),
     "status.txt": ("appliance", "status"),
+    "check.txt": ("appliance", "check", "--no-push"),
 }
 
 _KEYS = r"(?:pass(?:word|wd|phrase)?|secret|token|api[_-]?key|authorization|bearer|credential|cookie|private[_-]?key)"
@@ -101,5 +103,5 @@ def _parts(layout: Layout, runner: Runner) -> Iterator[tuple[str, str]]:
             text = f"[{error.strerror}]\n"
         yield f"files{path}", headers_hidden(text)
     for name, command in _COMMANDS.items():
-        answer = runner(command, timeout=20)
+        answer = runner(command, timeout=60)
         yield name, answer.out + (f"\n[exit status {answer.code}] {answer.err}" if not answer.ok else "")

@@ -142,3 +142,21 @@ def test_a_console_waits_for_the_configuration_that_a_seed_brings(tmp_path: Path
         assert "wizard" not in terminal.wait_for("looking for a configuration", 30)
         (tmp_path / "started").touch()
         terminal.wait_for("wizard", 30)
+
+
+def test_the_shell_has_a_prompt_on_a_clean_screen_though_standard_error_is_the_journal(tmp_path: Path) -> None:
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8", "HOME": str(tmp_path), "PS1": ""}
+    (tmp_path / ".bash_profile").write_text("PS1='ready> '\n")
+    journal = tmp_path / "journal"
+    command = f"exec {PYTHON} -W ignore -m tests.harness.console dashboard 2>{journal}"
+    terminal = Terminal(["sh", "-c", command], term="linux", env=env)
+    try:
+        terminal.wait_for("Sources:", 40)
+        terminal.press("x")
+        screen = terminal.wait_for("ready>", 30)
+        assert "A shell of this machine" in screen and "Sources:" not in screen and "Parts" not in screen
+        terminal.press("exit\r")
+        terminal.wait_for("Sources:", 40)
+    finally:
+        terminal.close()
+    assert journal.read_text() == ""

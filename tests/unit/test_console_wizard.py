@@ -331,10 +331,10 @@ def test_every_page_has_help_and_settings_change_nothing_until_applied(tmp_path:
             await until(pilot, "[ Done ]")
             if name == "time":
                 await fill(pilot, "Time zone", "Europe/Paris")
-            await pilot.press("escape")
+            await pilot.press("f10" if name == "time" else "escape")
             await until(pilot, "Review and apply")
         await pilot.press("escape")
-        await until(pilot, "Forget these changes?")
+        await until(pilot, "Discard these changes?")
         await pilot.press("escape")
         await until(pilot, "Review and apply")
         await pilot.press("f10")
@@ -374,3 +374,64 @@ def test_the_keyboard_that_is_chosen_is_loaded_when_the_page_is_left_and_again_a
     machine.done.clear()
     drive(Console(machine), nothing)
     assert machine.done == ["keyboard fr"], "the set-up was taken up where it was left"
+
+
+# ---- among the settings ----------------------------------------------------------------------
+
+
+def test_the_keyboard_among_the_settings_is_a_page_of_its_own_and_esc_takes_nothing_over(tmp_path: Path) -> None:
+    machine = QuietMachine(configured(tmp_path / "root"))
+
+    async def script(pilot: P) -> None:
+        await until(pilot, "all is well")
+        await pilot.press("s")
+        await until(pilot, "Review and apply")
+        await pilot.press("enter")
+        await until(pilot, "Keyboard layout")
+        text = shown(pilot)
+        assert "It will ask for" not in text and "Welcome" not in text
+        assert "F10 done" in text and "Esc cancel" in text and "next page" not in text
+        await fill(pilot, "Keyboard layout", "fr")
+        await pilot.press("escape")
+        await until(pilot, "Review and apply")
+        assert pilot.app.state.answers.get("system.keyboard.layout") is None
+        await pilot.press("enter")
+        await until(pilot, "Keyboard layout")
+        await fill(pilot, "Keyboard layout", "fr")
+        await pilot.press("f10")
+        await until(pilot, "Review and apply")
+        assert pilot.app.state.answers.get("system.keyboard.layout") == "fr"
+
+    drive(Console(machine), script)
+
+
+def test_a_password_that_was_typed_twice_lets_the_administrator_in(machine: QuietMachine) -> None:
+    async def script(pilot: P) -> None:
+        await choose(pilot, "SSH", "on")
+        assert "could log in" in shown(pilot)
+        await fill(pilot, "Password", "correct horse")
+        await fill(pilot, "Password again", "correct horse")
+        assert "could log in" not in shown(pilot)
+        assert refusal(pilot, "SSH") == ""
+
+    drive(at("administrator", machine), script)
+
+
+def test_the_review_lists_settings_and_generated_files_only_when_asked(tmp_path: Path) -> None:
+    machine = QuietMachine(configured(tmp_path / "root"))
+    assert machine.apply(machine.plan(machine.config_path.read_text()), lambda step: None).ok
+
+    async def script(pilot: P) -> None:
+        await until(pilot, "all is well")
+        await pilot.press("s", "f10")
+        await until(pilot, "Nothing changes")
+        await pilot.press("escape")
+        await until(pilot, "Review and apply")
+        pilot.app.state.answers.put("system.hostname", "other")
+        await pilot.press("f10")
+        await until(pilot, "~ system.hostname: forwarder (default) -> other")
+        assert "+++" not in shown(pilot)
+        await pilot.press("f")
+        await until(pilot, "+++ /etc/appliance/appliance.yaml")
+
+    drive(Console(machine), script)

@@ -78,6 +78,9 @@ def test_the_bundle_of_a_machine_full_of_secrets_has_none(tmp_path: Path) -> Non
         contents = {m.name.partition("/")[2]: archive.extractfile(m).read().decode() for m in archive}  # type: ignore[union-attr]
     assert SECRET not in "".join(contents.values())
     assert not any("secrets" in name or name.endswith(".key") for name in contents)
+    asked = [" ".join(command) for command in runner.asked]
+    assert "appliance check --no-push" in asked and any(one.startswith("journalctl -b -n") for one in asked)
+    assert {"check.txt", "journal-boot.txt"} <= set(contents)
     assert "line" in contents["journal-relay.txt"] and "not installed" in contents["time.txt"]
 
 

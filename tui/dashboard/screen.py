@@ -149,7 +149,7 @@ class Dashboard(Screen[None]):
     # ---- keys -------------------------------------------------------------------------------
 
     def action_help(self) -> None:
-        self.app.push_screen(Pager("Help: dashboard", HELP.strip()))
+        self.app.push_screen(Pager("Help: dashboard", HELP.strip(), flowing=True))
 
     def action_details(self) -> None:
         if self.verdict is not None:

@@ -14,10 +14,10 @@ from tui.widgets.menu import Menu
 from tui.wizard.review import Review
 
 _WORDS = {
-    "welcome": ("Keyboard", "layout of the keys"),
+    "keyboard": ("Keyboard", "layout of the keys"),
     "network": ("Network", "name, addresses, name servers, VLAN, proxy"),
     "time": ("Time", "zone and time servers"),
-    "loki": ("Loki", "address, tenant, log in, authority; with a test"),
+    "loki": ("Loki", "address, tenant, credentials, authority; with a test"),
     "listeners": ("Listeners", "how devices may send"),
     "tls": ("Certificates", "of this machine, and of senders"),
     "administrator": ("Administrator", "password, SSH keys, console lock"),
@@ -57,5 +57,5 @@ class Settings(Menu):
             if leave:
                 self.app.show_dashboard()
 
-        text = "You changed settings that were not applied.\nForget these changes?"
-        self.app.push_screen(Dialog("Not applied", text, yes="Forget them", no="Stay"), answered)
+        text = "You changed settings that were not applied.\nDiscard these changes?"
+        self.app.push_screen(Dialog("Not applied", text, yes="Discard", no="Stay"), answered)

@@ -12,6 +12,7 @@ from textual.widgets import Static
 
 from tui.widgets.bars import KeyBar, TitleBar
 from tui.widgets.entry import Entry, PushButton
+from tui.widgets.reading import fit, flow
 
 
 class Dialog(ModalScreen[bool]):
@@ -99,24 +100,34 @@ class Pager(Screen[None]):
         Binding("escape,q,enter,f1,question_mark,ctrl+g", "back", show=False),
     ]
 
-    def __init__(self, title: str, text: str = "", *, at_end: bool = False) -> None:
+    def __init__(self, title: str, text: str = "", *, at_end: bool = False, flowing: bool = False) -> None:
+        """`flowing` text is prose of ours, to be as wide as the screen; other text keeps its lines."""
         super().__init__()
-        self.title_, self.text, self.at_end = title, text, at_end
+        self.title_, self.text, self.at_end, self.flowing = title, text, at_end, flowing
 
     def compose(self) -> ComposeResult:
         yield TitleBar(self.title_)
         with VerticalScroll(id="pager"):
-            yield Static(self.text, id="pages", classes="text", markup=False)
+            yield Static("", id="pages", classes="text", markup=False)
         yield KeyBar([("Esc", "back"), ("Up Down PgUp PgDn", "move")])
 
+    def on_resize(self) -> None:
+        self._draw()
+
+    def _draw(self) -> None:
+        width = max(20, self.size.width - 3)  # a margin at each side, and the scroll bar
+        self.query_one("#pages", Static).update((flow if self.flowing else fit)(self.text, width))
+
     def on_mount(self) -> None:
+        self._draw()
         self.query_one("#pager").focus()
         if self.at_end:
             self.call_after_refresh(self._to_end)
 
     def show(self, text: str) -> None:
         """Show another text."""
-        self.query_one("#pages", Static).update(text)
+        self.text = text
+        self._draw()
         if self.at_end:
             self.call_after_refresh(self._to_end)
 

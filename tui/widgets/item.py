@@ -56,7 +56,7 @@ class Item(Vertical):
         )
 
     def show(self, problem: Problem | None) -> None:
-        """Show why the answer is refused or doubtful and how to mend it, or nothing."""
+        """Show why the answer is refused or doubtful and how to fix it, or nothing."""
         if problem == self.shown:
             return
         self.shown = problem

@@ -12,7 +12,7 @@ from tui.wizard.page import Page
 
 _PUSH = "relay.listen.push"
 _WAYS = (
-    ("udp", "UDP", "syslog; what every device can", 514),
+    ("udp", "UDP", "syslog; every device supports it", 514),
     ("tcp", "TCP", "syslog; lines are not lost on a busy network", 514),
     ("tls", "TLS", "syslog, encrypted", 6514),
     ("relp", "RELP", "other rsyslogs; acknowledged line by line", 2514),
@@ -32,7 +32,7 @@ def wants_tls(answers: Answers) -> bool:
 class ListenersPage(Page):
     NAME: ClassVar[str] = "listeners"
     TITLE: ClassVar[str] = "Listeners"
-    INTRO: ClassVar[str] = "How devices hand their logs to this machine."
+    INTRO: ClassVar[str] = "How devices send their logs to this machine."
     HELP: ClassVar[str] = """
 UDP and TCP   what routers, switches, hypervisors and storage send. Prefer TCP where the
               device offers it: UDP loses lines when a network is busy, and nobody notices.

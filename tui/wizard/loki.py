@@ -1,4 +1,4 @@
-"""Where the logs go and how one gets in there; tries it with lines of its own."""
+"""Where the logs go and with which credentials; tests it with lines of its own."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -42,7 +42,7 @@ def trust(answers: Answers) -> str:
 class LokiPage(Page):
     NAME: ClassVar[str] = "loki"
     TITLE: ClassVar[str] = "Loki"
-    INTRO: ClassVar[str] = "Where every line is handed on to. Test pushes a few lines and reads them back."
+    INTRO: ClassVar[str] = "The Loki that receives your logs. Test pushes a few lines and reads them back."
     TEST: ClassVar[str] = "Test"
     MORE_KEYS: ClassVar[list[tuple[str, str]]] = [("F6", "certificate")]
     BINDINGS: ClassVar[list[BindingType]] = [Binding("f6,ctrl+r", "certificate", show=False)]
@@ -50,7 +50,7 @@ class LokiPage(Page):
 Address       Loki's push URL. It nearly always ends with /loki/api/v1/push; the port of
               Loki itself is 3100, a proxy before it usually has https and no port.
 Tenant        sent as X-Scope-OrgID. Empty unless your Loki has auth_enabled: true.
-Log in        what the proxy before Loki wants: a name and password (basic), or a token.
+Log in        what Loki or the proxy before it needs: a name and password (basic), or a token.
               Secrets are kept in files that only the relay can read.
 Authority     who signed the certificate of an https Loki: one that everybody knows
               (system), or your own, whose PEM file lies on this machine.
@@ -58,12 +58,12 @@ Authority     who signed the certificate of an https Loki: one that everybody kn
               signed itself; compare its fingerprint, and trust that one and no other.
 
 Test goes step by step and says which one fails:
-  name            is the host's name known?          mend the name, or the DNS servers
-  connection      does its port answer?              mend the port, or a firewall between
-  TLS             is its certificate to be trusted?  name its authority, or F6
-  ready           is it a Loki, and is it up?        mend the path of the address
-  authentication  are tenant, name, token right?     mend them here
-  push, read      does it take lines, all of them?   what Loki says about its limits
+  name            Is the host's name known? If not, correct it or the DNS servers.
+  connection      Does its port answer? If not, check the port and firewalls.
+  TLS             Is its certificate trusted? If not, name its authority, or press F6.
+  ready           Is it a Loki, and is it up? If not, check the address's path.
+  authentication  Are tenant and credentials accepted? If not, correct them.
+  push, read      Does it accept all lines? If not, see what it says of its limits.
 The test writes a dozen lines with the label job="appliance-test".
 """
 

@@ -126,5 +126,5 @@ made later from the dashboard reverts by itself after a minute unless you confir
     def findings(self) -> Iterator[Finding]:
         config = self.state.answers.draft()
         if config is None:
-            raise ApplianceError("not tested", hint="mend what is marked in red first")
+            raise ApplianceError("not tested", hint="fix what is marked in red first")
         yield from self.state.machine.test_network(config)

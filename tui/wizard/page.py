@@ -3,6 +3,7 @@
 A page never decides what is right: it shows what the configuration's own checks say about its answers.
 """
 
+import copy
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -35,7 +36,7 @@ Keys
   Tab, Down        next field            Shift+Tab, Up    field before
   Left, Right      choose                Space            tick
   Enter            next field, or press the button that has the focus
-  F10, Ctrl+N      next page             Esc              page before
+  F10, Ctrl+N      next page, done       Esc              back, cancel
   F5, Ctrl+T       test                  F1, Ctrl+G, ?    this help
 On a serial line, where function keys may not arrive, the Ctrl keys do the same.
 """
@@ -117,13 +118,16 @@ class Page(Screen[None]):
             yield PushButton("Done" if settings else self.NEXT, id="next")
             if self.TEST:
                 yield PushButton(self.TEST, id="test")
-            yield PushButton("Back", id="back")
+            yield PushButton("Cancel" if settings else "Back", id="back")
             yield PushButton("Help", id="help")
         test = [("F5", "test")] if self.TEST else []
         keys = [*test, *self.MORE_KEYS]
-        yield KeyBar([("Tab", "next field"), ("F10", "next page"), *keys, ("Esc", "back"), ("F1", "help")])
+        onward = self.NEXT.lower() if self.NEXT != Page.NEXT else "done" if settings else "next page"
+        back = "cancel" if settings else "back"
+        yield KeyBar([("Tab", "next field"), ("F10", onward), *keys, ("Esc", back), ("F1", "help")])
 
     def on_mount(self) -> None:
+        self._before = copy.deepcopy(self.state.answers.tree)
         self.review_answers()
         # Vertical: the first question, or the button that goes on when nothing is asked.
         entries = [item for item in self.query(Item) if item.display]
@@ -187,15 +191,18 @@ class Page(Screen[None]):
         await self.run_action(f"{event.button.id}")
 
     def action_help(self) -> None:
-        self.app.push_screen(Pager(f"Help: {self.TITLE}", self.HELP.strip() + MOVING))
+        self.app.push_screen(Pager(f"Help: {self.TITLE}", self.HELP.strip() + MOVING, flowing=True))
 
     def action_back(self) -> None:
+        """Go back; out of one of the settings without what was typed there."""
+        if not self.state.first and self.NEXT == Page.NEXT:
+            self.state.answers.tree = self._before
         self.app.go_back(self)
 
     def action_next(self) -> None:
         if refused := self.review_answers(everything=True):
             self.focus_item(refused[0])
-            self.say("Mend what is marked in red first.")
+            self.say("Fix what is marked in red first.")
             return
         try:
             self.leave()
@@ -214,7 +221,7 @@ class Page(Screen[None]):
             return
         if refused := self.review_answers(everything=True):
             self.focus_item(refused[0])
-            self.say("Mend what is marked in red first, then test.")
+            self.say("Fix what is marked in red first, then test.")
             return
         try:
             self.before_test()

@@ -15,8 +15,8 @@ class Time(Page):
     NAME: ClassVar[str] = "time"
     TITLE: ClassVar[str] = "Time"
     INTRO: ClassVar[str] = """
-Loki refuses lines that are too old or from the future, so the clock has to be right.
-Devices that send no time zone are taken to be in this one.
+Loki refuses lines that are too old or from the future, so the clock must be correct.
+Devices that send no time zone are treated as being in this one.
 """
     TEST: ClassVar[str] = "Test"
     HELP: ClassVar[str] = """
@@ -42,5 +42,5 @@ Test asks each of them for the time and says how far off this machine's clock is
     def findings(self) -> Iterator[Finding]:
         config = self.state.answers.draft()
         if config is None:
-            raise ApplianceError("not tested", hint="mend what is marked in red first, here or on another page")
+            raise ApplianceError("not tested", hint="fix what is marked in red first, here or on another page")
         yield from self.state.machine.test_time(config.system.ntp.servers)

@@ -18,11 +18,11 @@ _FILE = "certificate.file"  # no key of the configuration: what is imported is k
 class TlsPage(Page):
     NAME: ClassVar[str] = "tls"
     TITLE: ClassVar[str] = "Certificates"
-    INTRO: ClassVar[str] = "How this machine proves to senders who it is, and who of them may send."
+    INTRO: ClassVar[str] = "How this machine proves its identity to senders, and which senders may connect."
     HELP: ClassVar[str] = """
 own        An authority and a certificate are made for this machine, and renewed in time.
            Senders have to trust that authority: `appliance tls export-ca` prints it, and
-           the dashboard shows it: D, Our authority.
+           the dashboard shows it: D, CA certificate for TLS senders.
 import     A certificate with its key and chain from your own authority, in one file: PEM
            or PKCS #12. It is checked now, and refused with the reason when it would not
            work: wrong key, expired, for another purpose, a gap in its chain.
@@ -39,7 +39,7 @@ Senders    anyone; or only those with a certificate of the authority; or only ce
     def questions(self) -> Iterable[Widget]:
         answers = self.state.answers
         if not wants_tls(answers):
-            yield Static("No listener speaks TLS, so there is nothing to choose here.", classes="text", markup=False)
+            yield Static("No listener uses TLS, so there is nothing to choose here.", classes="text", markup=False)
             return
         kinds = [("own", "made by this machine"), ("import", "imported from a file")]
         yield ChoiceItem("", "Certificate", kinds, "own", id="kind", hint="Left and Right choose")
@@ -57,7 +57,7 @@ Senders    anyone; or only those with a certificate of the authority; or only ce
         yield ChoiceItem(
             f"{where}.client_certificates", "Senders", senders,
             answers.get(f"{where}.client_certificates") or "none", id="senders", gap=True,
-            hint="who may send by TLS",
+            hint="which senders may connect by TLS",
         )  # fmt: skip
         yield TextItem(
             f"{where}.permitted_names", "  Names", answers.get(f"{where}.permitted_names"), many=True, id="names",

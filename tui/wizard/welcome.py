@@ -1,4 +1,4 @@
-"""First page: what this is, what is about to be asked, and the keyboard."""
+"""First page: what this is, what is about to be asked, and the keyboard; in the settings the keyboard alone."""
 
 from collections.abc import Iterable
 from typing import ClassVar
@@ -13,13 +13,13 @@ class Welcome(Page):
     NAME: ClassVar[str] = "welcome"
     TITLE: ClassVar[str] = "Welcome"
     INTRO: ClassVar[str] = """
-This machine takes the logs of your devices and hands every line to Grafana Loki.
+This machine receives the logs of your devices and forwards every line to Grafana Loki.
 
 It will ask for: network, time, Loki, what it listens to, certificates, and who
 administers it. That takes about five minutes. Nothing is changed before you
 have seen a summary and said yes. Answers are kept if the machine is restarted.
 
-You need: the address of your Loki, and how one gets in there.
+You need: the address of your Loki, and its user and password or token, if it needs them.
 """
     HELP: ClassVar[str] = """
 The keyboard's layout is asked first, so that what you type next is what you mean.
@@ -41,3 +41,16 @@ A serial line and SSH have the keyboard of the machine that you sit at.
 
     def leave(self) -> None:
         self.app.load_keyboard()
+
+
+class Keyboard(Welcome):
+    """The keyboard among the settings."""
+
+    NAME: ClassVar[str] = "keyboard"
+    TITLE: ClassVar[str] = "Keyboard"
+    INTRO: ClassVar[str] = "The keyboard layout of this machine's own console."
+    HELP: ClassVar[str] = """
+It is an XKB layout: us, gb, fr, de, ch, es, it, be, dk, no, se and many more.
+On the screen of the machine it takes effect when the settings are applied.
+A serial line and SSH have the keyboard of the machine that you sit at.
+"""

@@ -51,7 +51,7 @@ def take(url: str, now: datetime, *, server_name: str | None = None) -> Presente
     except ssl.SSLError as error:
         raise ApplianceError(f"{place} speaks no TLS: {error.reason}", hint="is it http:// in truth?") from None
     except OSError as error:
-        raise ApplianceError(f"{place}: {error.strerror or error}", hint="mend the address first") from None
+        raise ApplianceError(f"{place}: {error.strerror or error}", hint="correct the address first") from None
     assert der, "a TLS server always shows a certificate"
     pem = ssl.DER_cert_to_PEM_cert(der).encode()
     facts = describe(pem)
