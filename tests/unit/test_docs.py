@@ -57,6 +57,25 @@ def test_configurations_in_documents_are_valid(document: Path) -> None:
         parse(yaml.safe_dump(data))
 
 
+def test_the_readme_stays_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+def test_commands_in_documents_exist() -> None:
+    """Each `appliance …` of a code span or shell block names a command that is there."""
+    from appliance.cli.commands import COMMANDS
+
+    unknown = []
+    for document in DOCUMENTS:
+        text = document.read_text()
+        blocks = "\n".join(re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+        spans = "\n".join(re.findall(r"`([^`\n]+)`", text))
+        for word in re.findall(r"^(?:sudo |\.venv/bin/)?appliance ([a-z][a-z-]*)", f"{blocks}\n{spans}", re.MULTILINE):
+            if word not in COMMANDS:
+                unknown.append(f"{document.name}: appliance {word}")
+    assert not unknown
+
+
 def test_the_license_is_named_and_there() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["license"] == "Apache-2.0"
