@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+import tui.pages
 from tests.harness.console import QuietMachine, configured, facts, samples, waiting
 from tests.harness.pilot import shown
 from tui.app import Console
 from tui.glyphs import DRAWABLE, drawable
-from tui.pages import BY_NAME
 from tui.state import State
 
 SIZES = [(80, 24), (120, 40)]
-PAGES = [name for name in BY_NAME if name not in ("apply", "review")]
+PAGES = [page.NAME for page in tui.pages.PAGES if page.NAME not in ("apply", "review")]
 STATIC = {
     "loki__basic_auth": {"username": "bob"},
     "system__network__ipv4": {"method": "static", "address": "192.0.2.10/24", "gateway": "192.0.3.1"},
@@ -74,7 +74,7 @@ def test_the_dashboard_looks_as_it_was_approved(
     assert snap_compare(dashboard_at(look, tmp_path), terminal_size=size, run_before=settled)
 
 
-@pytest.mark.parametrize("keys", [["s"], ["p"], ["f1"], ["d"], ["l", "enter"]], ids="-".join)
+@pytest.mark.parametrize("keys", [["s"], ["s", "enter"], ["p"], ["f1"], ["d"], ["l", "enter"]], ids="-".join)
 def test_what_the_dashboard_leads_to_looks_as_it_was_approved(
     keys: list[str], tmp_path: Path, snap_compare: Callable[..., bool]
 ) -> None:
