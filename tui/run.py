@@ -70,6 +70,8 @@ def set_up(state: State, *, dry_run: bool) -> int:
     def show(step: Step) -> None:
         if word := step.state.word:
             out.write(f"{word:{WIDTH}}  {step.title}{f': {step.detail}' if step.detail else ''}\n")
+            if step.remedy:
+                out.write(f"{'':{WIDTH}}  -> {step.remedy}\n")
             out.flush()
 
     result = state.machine.apply(plan, show)

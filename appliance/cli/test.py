@@ -64,7 +64,7 @@ def loki(
         show(finding)
         failed = failed or finding.ok is False
     if failed:
-        raise typer.Exit(1)
+        raise ApplianceError("Loki does not accept lines now; lines wait here", hint="see the remedy above")
     if not verify:
         return
     result = push_and_count(settings.loki, secrets.token_hex(6), streams=streams, entries=entries, timeout=timeout)

@@ -32,6 +32,11 @@ def check_secret_files(config: Config, *, missing: bool = False) -> Iterator[Pro
     for where, path in secret_files(config):
         try:
             mode = path.stat().st_mode
+        except PermissionError:
+            if missing:
+                message = "not looked at: its directory is closed to this user"
+                yield Problem(where, message, "needs root: `appliance check`", str(path), severity="warning")
+            continue
         except OSError as error:
             if missing:
                 reason = error.strerror or "unreadable"

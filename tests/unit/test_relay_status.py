@@ -202,6 +202,17 @@ def test_a_loss_is_a_problem_for_a_quarter_of_an_hour_and_a_count_for_ever(parts
     assert (status.problems, status.recent, status.dropped) == ([], {}, {"too_old": 5})
 
 
+def test_many_lines_with_a_wrong_time_are_a_problem_and_those_of_one_sender_are_not(parts: Parts) -> None:
+    recent = RateMeter(900)
+    recent.sample(0.0, first_troubles(parts))
+    parts.intake.stats.messages["udp"] = 10_000
+    parts.intake.stats.repaired = {"clock": 100}
+    assert look(parts, recent=recent).problems == []
+    parts.intake.stats.repaired = {"clock": 9000}
+    (problem,) = look(parts, recent=recent).problems
+    assert problem.part == "time" and problem.problem.startswith("9000 lines bear the time of receipt")
+
+
 def test_what_the_guard_turned_into_metadata_is_a_problem_for_a_while(parts: Parts) -> None:
     recent = RateMeter(900)
     recent.sample(0.0, first_troubles(parts))

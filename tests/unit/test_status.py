@@ -305,6 +305,33 @@ def test_no_remedy_at_the_console_is_a_command_that_cannot_be_typed_there() -> N
             assert "`" not in found.remedy, name
 
 
+@pytest.mark.parametrize(
+    ("skew", "state", "cause"),
+    [
+        (1260.0, "red", "this clock is 21 min behind Loki's; 7 lines that Loki's clock refuses wait here"),
+        (-30.0, "amber", "this clock is 30 s ahead of Loki's"),
+        (2.0, "green", ""),
+        (None, "green", ""),
+    ],
+)
+def test_a_clock_that_differs_from_lokis_is_said_with_what_waits_for_it(
+    skew: float | None, state: str, cause: str
+) -> None:
+    away = relay(loki={"clock_skew": skew, "held_for_clock": 7 if skew == 1260.0 else 0})
+    found = part(but(relay=away, clock=Clock(False)), "time") if skew else part(but(relay=away), "time")
+    if state == "green":
+        assert found.cause in ("", "the clock is not synchronised: no time server answers")
+    else:
+        assert (found.state, found.cause) == (state, cause) and "ntp" in found.remedy
+        assert "Loki's machine" in part(but(relay=away), "time").remedy, "a synchronised clock is not to blame"
+
+
+def test_lines_that_bear_the_time_of_receipt_are_a_matter_of_time() -> None:
+    problem = {"part": "time", "problem": "900 lines bear the time of receipt", "remedy": "compare this clock"}
+    facts = but(relay=relay(problems=[problem]))
+    assert (part(facts, "time").state, part(facts, "messages").state) == ("amber", "green")
+
+
 def test_a_sender_that_fell_silent_is_named_with_its_usual_pace() -> None:
     silent = {"sender": "192.0.2.44", "input": "udp", "messages": 8640, "first_seen": NOW - 2 * 86400,
               "last_seen": NOW - 86400}  # fmt: skip

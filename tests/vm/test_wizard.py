@@ -66,7 +66,7 @@ class TestAtTheScreen:
         screen.press("next")
         wait_for(screen, "Found  ")
         screen.press("test")
-        wait_for(screen, "ok   address")
+        wait_for(screen, "OK       address")
         screen.picture("network")
         screen.press("help")
         wait_for(screen, "Help: Network")
@@ -117,7 +117,7 @@ class TestAtTheScreen:
         self, machine: Machine, screen: Screen, loki: InProcessLoki
     ) -> None:
         screen.press("next")
-        wait_for(screen, "ok   Switching files")
+        wait_for(screen, "OK       Switching files")
         screen.picture("apply")
         text = wait_for(screen, lambda text: " Done." in text or "did not work" in text)
         screen.picture("applied")

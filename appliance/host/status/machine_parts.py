@@ -2,7 +2,7 @@
 
 from appliance.host.layout import DATA
 from appliance.host.status.facts import Disk, Facts
-from appliance.host.status.part import RANK, Part, length_of_time, size
+from appliance.host.status.part import RANK, Part, length_of_time, section, size
 from appliance.severity import State
 
 WARN_CERTIFICATE = 30 * 86400.0
@@ -121,6 +121,11 @@ def time(facts: Facts) -> Part:
             "the clock is wrong: it is before this program was made",
             "set system.ntp.servers to a time server that answers, and see `chronyc sources`",
         )
+    if (behind := _behind_loki(facts)) is not None:
+        return behind
+    for problem in (facts.relay or {}).get("problems") or []:
+        if problem.get("part") == "time":
+            return Part("time", "amber", "differs from senders'", problem["problem"], problem["remedy"])
     if clock.synchronised is None:
         return Part("time", "green", "not known")
     if clock.synchronised:
@@ -133,6 +138,31 @@ def time(facts: Facts) -> Part:
         "not synchronised",
         "the clock is not synchronised: no time server answers",
         "check system.ntp.servers and UDP port 123 outwards; `chronyc sources` shows them",
+    )
+
+
+SKEW_AMBER, SKEW_RED = 10.0, 120.0  # seconds between this clock and Loki's
+
+
+def _behind_loki(facts: Facts) -> Part | None:
+    """Return what there is to say when this clock and Loki's differ; None when they agree, or nobody knows."""
+    loki = section(facts.relay, "loki")
+    skew = loki.get("clock_skew")
+    if not isinstance(skew, (int, float)) or abs(skew) < SKEW_AMBER:
+        return None
+    cause = f"this clock is {length_of_time(abs(skew))} {'behind' if skew > 0 else 'ahead of'} Loki's"
+    if held := loki.get("held_for_clock"):
+        cause += f"; {held} lines that Loki's clock refuses wait here"
+    elif stamped := section(facts.relay, "recent").get("restamped"):
+        cause += f"; {stamped} lines bear the time of receipt in the last 15 min"
+    remedy = (
+        "this clock is synchronised: check the clock of Loki's machine, or of the proxy before it"
+        if facts.clock.synchronised
+        else "set system.ntp.servers to time servers that answer: `chronyc sources` shows them"
+    )
+    state: State = "red" if abs(skew) >= SKEW_RED else "amber"
+    return Part(
+        "time", state, f"{length_of_time(abs(skew))} {'behind' if skew > 0 else 'ahead of'} Loki", cause, remedy
     )
 
 

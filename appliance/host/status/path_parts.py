@@ -98,7 +98,7 @@ def messages(relay: dict[str, Any], now: float) -> Part:
     silent = [one for one in senders.get("silent") or [] if isinstance(one, dict)]
     if silent:
         summary += f", {len(silent)} silent"
-    known = ("loki", "queue", "rsyslog", "relay")
+    known = ("loki", "queue", "rsyslog", "relay", "time")
     for problem in relay.get("problems") or []:
         if problem.get("part") not in known:
             return Part("messages", "amber", summary, problem.get("problem", ""), problem.get("remedy", ""))

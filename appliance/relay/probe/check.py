@@ -22,9 +22,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import cramjam
+import msgspec
 
 from appliance.config.model import Config, Endpoint, Loki, Size, Spool
 from appliance.config.secret_files import check_secret_files
+from appliance.config.units import Duration
 from appliance.relay.loki.client import LokiClient, make_context
 from appliance.relay.loki.credentials import SecretUnreadable
 from appliance.relay.loki.response import Answer, Kind, judge
@@ -164,9 +166,10 @@ def check_loki(loki: Loki, *, within: float = _CONNECT_TIMEOUT) -> Iterator[Find
     """Yield what name, connection, TLS, readiness and authentication are like.
 
     What keeps lines away is told in the words of the relay's own status. A name or a connection that does
-    not come within `within` seconds has failed.
+    not come within `within` seconds has failed, and so has a request.
     """
     deadline = time.monotonic() + within
+    loki = msgspec.structs.replace(loki, timeout=Duration(min(loki.timeout, within)))
     target = urlsplit(loki.proxy or loki.url)
     host = target.hostname or ""
     port = target.port or (443 if target.scheme == "https" else 80)

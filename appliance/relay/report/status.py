@@ -41,6 +41,8 @@ from appliance.relay.spool.spool import Spool
 
 _SOURCES_SHOWN = 100
 _SILENT_SHOWN = 20
+_FEW = 20
+_ALL = "messages"
 LOST = "given_up:"
 """What stands before the reason in the name of a trouble that is counted by its reason."""
 
@@ -99,6 +101,8 @@ def troubles(parts: Parts) -> dict[str, int]:
     return {
         "given_up": sum(merged([dropped, refused]).values()),
         **{f"{LOST}{reason}": count for reason, count in merged([dropped, refused]).items()},
+        "restamped": intake.repaired.get("clock", 0),
+        _ALL: sum(intake.messages.values()),
         "udp_dropped": sum(parts.udp_losses().drops.values()),
         "rsyslog_discarded": rsyslog.discarded if rsyslog else 0,
         "dead_letters_given_up": parts.dead_letters.given_up,
@@ -145,7 +149,7 @@ def build_status(parts: Parts, meter: RateMeter, recent: RateMeter, now: float |
         ready=not not_ready,
         not_ready_reason=not_ready,
         problems=[],
-        recent={name: count for name, count in grown.items() if not name.startswith(LOST)},
+        recent=_recent(grown),
         lost={name.removeprefix(LOST): count for name, count in grown.items() if name.startswith(LOST)},
         inputs=inputs,
         queue=_queue(parts, now),
@@ -202,6 +206,16 @@ def build_status(parts: Parts, meter: RateMeter, recent: RateMeter, now: float |
     )
     status.problems = list(problems_of(status))
     return status
+
+
+def _recent(grown: Mapping[str, int]) -> dict[str, int]:
+    """Return what grew and is worth telling: a few lines with a wrong time are the matter of a few senders."""
+    few = max(_FEW, grown.get(_ALL, 0) // 20)
+    return {
+        name: count
+        for name, count in grown.items()
+        if name != _ALL and not name.startswith(LOST) and not (name == "restamped" and count < few)
+    }
 
 
 def _source(source: Source, now: float) -> SourceStatus:

@@ -154,7 +154,8 @@ class ProcessStatus(msgspec.Struct):
 
 
 class Status(msgspec.Struct):
-    """`recent`: what grew in the last 15 minutes of udp_dropped, rsyslog_discarded, streams_overflowed,
+    """`recent`: what grew in the last 15 minutes of restamped (lines, when they are many), udp_dropped,
+    rsyslog_discarded, streams_overflowed,
     label_values_overflowed, given_up (entries dropped for good or dead-lettered), dead_letters_given_up, set_aside
     (batches), connections_refused and protocol_errors. `frames_cut` are messages longer than
     relay.connections.max_message, cut and marked. `lost`: the entries of `given_up` by their reason.
@@ -205,6 +206,11 @@ _RECENT = {
         "connections",
         "{} connections were closed in the last 15 min: what came is neither syslog nor RELP",
         "`journalctl -u appliance-relay` names the sender: does it send RELP or syslog to the right port?",
+    ),
+    "restamped": (
+        "time",
+        "{} lines bear the time of receipt in the last 15 min: their own is too far from this clock",
+        "compare this clock with the senders': `chronyc tracking`; for one sender set relay.time.senders",
     ),
     "udp_dropped": (
         "udp",
