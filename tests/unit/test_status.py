@@ -206,6 +206,12 @@ def test_each_broken_state_names_its_cause_first_and_a_remedy(
     assert verdict.exit_code == {"amber": 1, "red": 2}[state]
 
 
+def test_no_part_stands_there_twice() -> None:
+    for name, facts, *_ in BROKEN:
+        names = [found.name for found in judge(facts).parts]
+        assert len(names) == len(set(names)), name
+
+
 def test_a_full_disk_is_told_before_what_follows_from_it() -> None:
     facts = but(disks=(Disk("/", GIB, 0),), relay=relay(queue={"full": True}, problems=FULL, loki=REFUSED))
     assert [part.name for part in judge(facts).parts[:3]] == ["disk", "loki", "queue"]

@@ -42,6 +42,7 @@ class KeepIt(Dialog):
 
 class ApplyPage(Page):
     NAME: ClassVar[str] = "apply"
+    ANSWERS: ClassVar[bool] = False
     TITLE: ClassVar[str] = "Apply"
     INTRO: ClassVar[str] = "The settings are applied. If something does not work, they are rolled back."
     HELP: ClassVar[str] = """

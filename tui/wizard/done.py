@@ -15,6 +15,7 @@ from tui.wizard.page import Page
 
 class Done(Page):
     NAME: ClassVar[str] = "done"
+    ANSWERS: ClassVar[bool] = False
     TITLE: ClassVar[str] = "Done"
     INTRO: ClassVar[str] = "This machine forwards logs now. Next, tell your devices to send to it:"
     TEST: ClassVar[str] = "Send a test line"

@@ -56,6 +56,7 @@ class Page(Screen[None]):
     HELP: ClassVar[str] = ""
     TEST: ClassVar[str] = ""
     NEXT: ClassVar[str] = "Next"
+    ANSWERS: ClassVar[bool] = True  # whether it takes answers, that Esc discards among the settings
     MORE_KEYS: ClassVar[list[tuple[str, str]]] = []
 
     AUTO_FOCUS = ""
@@ -114,15 +115,16 @@ class Page(Screen[None]):
             yield FindingList(id="findings")
         yield Static("", id="hint", markup=False)
         with Horizontal(id="buttons"):
-            settings = not self.state.first and self.NEXT == Page.NEXT
-            yield PushButton("Done" if settings else self.NEXT, id="next")
+            settings = not self.state.first and self.ANSWERS
+            done = not self.state.first and self.NEXT == Page.NEXT
+            yield PushButton("Done" if done else self.NEXT, id="next")
             if self.TEST:
                 yield PushButton(self.TEST, id="test")
             yield PushButton("Cancel" if settings else "Back", id="back")
             yield PushButton("Help", id="help")
         test = [("F5", "test")] if self.TEST else []
         keys = [*test, *self.MORE_KEYS]
-        onward = self.NEXT.lower() if self.NEXT != Page.NEXT else "done" if settings else "next page"
+        onward = "done" if done else self.NEXT.lower() if self.NEXT != Page.NEXT else "next page"
         back = "cancel" if settings else "back"
         yield KeyBar([("Tab", "next field"), ("F10", onward), *keys, ("Esc", back), ("F1", "help")])
 
@@ -195,7 +197,7 @@ class Page(Screen[None]):
 
     def action_back(self) -> None:
         """Go back; out of one of the settings without what was typed there."""
-        if not self.state.first and self.NEXT == Page.NEXT:
+        if not self.state.first and self.ANSWERS:
             self.state.answers.tree = self._before
         self.app.go_back(self)
 

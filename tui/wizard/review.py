@@ -29,6 +29,7 @@ def coloured(diff: str) -> Content:
 
 class Review(Page):
     NAME: ClassVar[str] = "review"
+    ANSWERS: ClassVar[bool] = False
     TITLE: ClassVar[str] = "Review"
     INTRO: ClassVar[str] = "What will change. Nothing has been changed yet. PgUp and PgDn move."
     NEXT: ClassVar[str] = "Apply"

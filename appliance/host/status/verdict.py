@@ -37,11 +37,12 @@ def judge(facts: Facts, reader: Reader | None = None) -> Verdict:
 
 def _judge(facts: Facts) -> Verdict:
     if facts.configured is False:
-        cause = "this machine is not configured yet: it takes no logs"
+        cause = "this machine is not configured yet: it accepts no logs"
         part = Part(
             "configuration", "red", "not configured", cause, "run `appliance setup`, or `appliance config apply FILE`"
         )
-        return Verdict("red", f"{cause}; run `appliance setup`", (part, *_basics(facts)))
+        others = [other for other in _basics(facts) if other.name != part.name]
+        return Verdict("red", f"{cause}; run `appliance setup`", (part, *others))
     parts = [*_basics(facts), *_log_path(facts)]
     order = {name: index for index, name in enumerate(_CAUSES_FIRST)}
     parts.sort(key=lambda part: (-RANK[part.state], order.get(part.name, len(order))))
