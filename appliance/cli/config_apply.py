@@ -254,9 +254,10 @@ def _carry_out(
             return 0
         # The text is kept with its comments, and a secret that was exchanged is still handed over.
         result = put(plan, host, lock_wait=wait)
-        typer.echo(
-            "nothing changes" + (f"; the text is kept as generation {result.generation}" if plan.changes else "")
-        )
+        if not result.ok:
+            return _report(result, host, ask=ask)
+        kept = f"; the text is kept as generation {result.generation}" if plan.changes else ""
+        typer.echo(f"nothing changes{kept}")
         return 0
     if dry_run or ask or show:
         report.show(plan, files=files)

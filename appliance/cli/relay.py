@@ -58,13 +58,14 @@ def check(
     checked = load_checked(config)
     secret_warnings = {problem.path for problem in check_secret_files(checked.config)}
     show(Finding("configuration", True, f"{config} is valid"))
-    for problem in checked.warnings:
-        if problem.path not in secret_warnings:
-            show(Finding(problem.path, None, problem.message, problem.hint))
     failed = 0
     for finding in check_relay(checked.config):
         show(finding)
         failed += finding.ok is False
+    # What is doubtful in the file keeps nothing from working: it comes after what does.
+    for problem in checked.warnings:
+        if problem.path not in secret_warnings:
+            show(Finding(problem.path, None, problem.message, problem.hint))
     if failed:
         raise ApplianceError(f"{failed} {'check' if failed == 1 else 'checks'} failed", hint="see the remedies above")
     if push is None:

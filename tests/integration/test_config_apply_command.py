@@ -130,6 +130,7 @@ def test_what_a_killed_apply_left_is_mended_by_the_next_one(operator: Operator) 
     (store / "current").write_text("1")
     (store / "switching").write_text('{"old": 1, "new": 2}')
     assert "generation 1 stands" in operator.types("recover").stdout
+    assert "failed, rolled back: interrupted" in operator.types("history").stdout.splitlines()[0]
     assert operator.config() == FIRST
     assert operator.types("recover").stdout == ""
 

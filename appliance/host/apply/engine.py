@@ -167,7 +167,7 @@ def recover(host: Host) -> str:
     """Repair what a power cut left, early at boot, without restarting anything. Return what was done, or ''."""
     store = Generations(host.layout)
     with apply_lock(host.layout, wait=10):
-        undone = store.recover()
+        undone = _undo_interrupted(store)
         waiting = store.unconfirmed()
         if waiting is not None:
             if store.current() == waiting.new:
@@ -213,10 +213,19 @@ def _retire_administrator(store: Generations, host: Host, old: int, new: int) ->
             remove(host, name)
 
 
+def _undo_interrupted(store: Generations) -> int | None:
+    """Undo a switch that was interrupted, and note that. Return the generation that stands, None without one."""
+    marker = store.switching()
+    undone = store.recover()
+    if marker is not None and undone is not None:
+        store.set_outcome(marker.new, "rolled_back", "interrupted")
+    return undone
+
+
 def _recover(store: Generations, host: Host) -> None:
     """Undo what a killed apply left half done, services included."""
     marker = store.switching()
-    undone = store.recover()
+    undone = _undo_interrupted(store)
     waiting = store.unconfirmed()
     if waiting and store.current() != waiting.new:  # killed before its switch, or the switch was just undone
         store.set_unconfirmed(None)
