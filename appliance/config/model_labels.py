@@ -49,6 +49,9 @@ class Metadata(Section):
     sender: Annotated[bool, Meta(description="Address of the sender, as sender.")] = True
     input: Annotated[bool, Meta(description="Listener the message came by, as input.")] = False
     structured_data: Annotated[bool, Meta(description="RFC 5424 structured data, as <id>_<name>.")] = True
+    device: Annotated[
+        bool, Meta(description="Maker and kind of a device whose messages are recognized, as vendor and product.")
+    ] = True
     repairs: Annotated[
         bool, Meta(description="What was repaired or not understood, as repaired and original_timestamp.")
     ] = True

@@ -19,7 +19,7 @@ from appliance.relay.hot import (
     valid_name,
 )
 from appliance.relay.labels.cardinality import Guard
-from appliance.relay.parse import rfc3164
+from appliance.relay.parse import Record, read, structured
 from appliance.relay.parse.time_policy import TimePolicy
 
 GRAFANA_LEVELS = ("critical", "critical", "critical", "error", "warning", "info", "info", "debug")
@@ -67,7 +67,7 @@ class Resolver:
         self._relabel = _compile(labels.relabel_configs)
         self._tallies: dict[tuple[str, str], Tally] = {}
         self._admitted: dict[tuple[tuple[str, str], ...], tuple[Target, dict[str, str]]] = {}
-        self._salvage_routes: dict[tuple[int, bytes, bytes, bytes, str], Route] = {}
+        self._salvage_routes: dict[tuple[int | str | bytes, ...], Route] = {}
 
     @property
     def wide_key(self) -> bool:
@@ -174,33 +174,59 @@ class Resolver:
     def salvage(
         self, record: bytes, sender: bytes, source: str, now_ns: int
     ) -> tuple[Route, int, bytes, list[tuple[bytes, bytes]], list[str]]:
-        """Route, time (ns), text, metadata and repairs of a record that is not RFC 5424."""
-        read = rfc3164.read(record, now_ns / 1e9)
-        words = list(read.words)
-        key = (read.priority, read.host, read.application, sender, source)
-        route = self._salvage_routes.get(key)
-        if route is None or self._relabel is not None:
-            route = self.resolve(read.priority, read.host, read.application, read.process, b"-", b"", sender, source)
-            if len(self._salvage_routes) >= self._packer.max_routes:
-                self._salvage_routes.clear()
-            self._salvage_routes[key] = route
+        """Route, time (ns), text, metadata and repairs of a record that the compiled path leaves to `parse.read`."""
+        found = read(record, now_ns / 1e9)
+        words = list(found.words)
+        route = self._salvage_route(found, sender, source)
         pairs: list[tuple[bytes, bytes]] = []
         metadata = self._labels.metadata
-        if metadata.process_id and read.process != b"-":
-            pairs.append((b"process_id", read.process))
+        if metadata.process_id and found.process != b"-":
+            pairs.append((b"process_id", found.process))
+        if metadata.message_id and found.message_id != b"-":
+            pairs.append((b"message_id", found.message_id))
         if metadata.sender and sender:
             pairs.append((b"sender", sender))
         if metadata.input:
             pairs.append((b"input", source.encode()))
-        stamp = parse_timestamp(read.stamp) if read.stamp else -1
+        if metadata.device and found.vendor:
+            pairs.append((b"vendor", found.vendor.encode()))
+            if found.product:
+                pairs.append((b"product", found.product.encode()))
+        if metadata.structured_data and found.structured_data:
+            for element, name, value in structured.pairs(found.structured_data):
+                pairs.append((valid_name(element + b"_" + name), value))
+        stamp = parse_timestamp(found.stamp) if found.stamp else -1
         if stamp < 0:
-            return route, now_ns, read.text, pairs, words
-        believed, word = self._time.believe(stamp, now_ns, read.has_zone, sender, read.stamp)
+            return route, now_ns, found.text, pairs, words
+        believed, word = self._time.believe(stamp, now_ns, found.has_zone, sender, found.stamp)
         if word:
             words.append(word)
             if metadata.repairs:
-                pairs.append((b"original_timestamp", read.stamp))
-        return route, believed, read.text, pairs, words
+                pairs.append((b"original_timestamp", found.stamp))
+        return route, believed, found.text, pairs, words
+
+    def _salvage_route(self, found: Record, sender: bytes, source: str) -> Route:
+        """The route of such a record, remembered by whatever decides about its labels."""
+        wide = (found.process, found.message_id, found.structured_data) if self._packer.wide_key else ()
+        key = (found.priority, found.host, found.application, sender, source, *wide)
+        route = self._salvage_routes.get(key)
+        if route is None:
+            route = self.resolve(
+                found.priority,
+                found.host,
+                found.application,
+                found.process,
+                found.message_id,
+                found.structured_data,
+                sender,
+                source,
+            )
+            if sum(map(len, wide)) > _REMEMBERED:
+                return route
+            if len(self._salvage_routes) >= self._packer.max_routes:
+                self._salvage_routes.clear()
+            self._salvage_routes[key] = route
+        return route
 
 
 def structured_labels(structured_data: bytes) -> dict[str, str]:

@@ -1,109 +1,78 @@
-"""Records that are not RFC 5424, as they come to the relay's own TCP listener: RFC 3164 and worse.
+"""RFC 3164 as it is written in the wild: HOST TAG[PROCESS]: TEXT behind the time, as much of it as there is.
 
-Pure functions, used for what the hot path cannot read. rsyslog reads the dialects of devices; this
-makes sure that a sender without rsyslog loses nothing: what is not understood stays in the text.
+Section 4.1 describes what was seen in 2001 rather than prescribing it, so everything here is decided by
+what can be certain: what is not stays in the text. A line without a priority is taken apart only if its
+header is complete; otherwise it may be a line of any file, and is text as a whole, with its time.
 """
 
 import re
-import time
-from datetime import datetime
-from typing import NamedTuple
 
-_DEFAULT_PRIORITY = 13  # user.notice, RFC 3164 section 4.3.3
-_PRIORITY = re.compile(rb"<([0-9]{1,3})>")
-_MONTHS = {m: n for n, m in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
-_TRADITIONAL = re.compile(
-    rb"(?P<month>[A-Z][a-z]{2}) {1,2}(?P<day>[0-9]{1,2}) (?:(?P<year>[0-9]{4}) )?"
-    rb"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})(?:\.(?P<fraction>[0-9]{1,9}))?:? "
+from appliance.relay.parse import header
+from appliance.relay.parse.message import Message
+from appliance.relay.parse.record import Record
+
+# What the compiled path reads as well, and nothing that a dialect could claim: no tag of digits alone, with
+# commas, parentheses or a percent sign.
+_PLAIN = re.compile(
+    rb"(?=[^ ]*[A-Za-z:.])([A-Za-z0-9](?:[A-Za-z0-9._:-]*[A-Za-z0-9])?) "
+    rb"((?=[^ :[]*[A-Za-z])[A-Za-z0-9_./][A-Za-z0-9_./@+~-]*+)(?:\[([A-Za-z0-9_.-]++)\])?:(?: |\Z)"
 )
-_ISO = re.compile(
-    rb"(?P<stamp>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})) "
+# The general form; the host may be `-` or an address in brackets, and may be followed by its own name or address.
+_HOST = rb"(%b|\[[0-9A-Fa-f:.]+\]|-)" % header.HOST
+_HOST_TAG = re.compile(
+    rb" *%b +(?:(%b) +)?(%b)(?:\[(%b)\])?:(?: |\Z)" % (_HOST, header.HOST, header.TAG, header.PROCESS)
 )
-_HOST_AND_TAG = re.compile(
-    rb"(?:(?P<host>[A-Za-z0-9_.:-]{1,255}) )?(?P<app>[A-Za-z0-9_./@-]{1,128})(?:\[(?P<process>[^\]\s]{1,128})\])?: ?"
-)
-_HOST = re.compile(rb"(?P<host>[A-Za-z0-9_.:-]{1,255}) ")
+_TAG_PROCESS = re.compile(rb" *(%b)\[(%b)\]:(?: |\Z)" % (header.TAG, header.PROCESS))
+_TAG = re.compile(rb" *(%b):(?: |\Z)" % header.TAG)
+_LOWER_TAG = re.compile(rb"([a-z0-9_./-]++): ")
+_CUT_TAG = re.compile(rb"(%b) (?=[^ ]{32} )([^][ :]+)(?:\[[^] :]*)? " % header.HOST)
+_WORD = re.compile(rb" *([^ ]+)(?: |\Z)")
+_PARENTHESES = re.compile(rb"([^()]+)\(([0-9]+)\)\Z")
 
 
-class Record(NamedTuple):
-    """What could be read of a record; `-` stands for what is not there, as in RFC 5424."""
-
-    priority: int
-    host: bytes
-    application: bytes
-    process: bytes
-    text: bytes
-    stamp: bytes
-    """RFC 3339, or empty when the record has no time stamp that can be read."""
-    has_zone: bool
-    words: list[str]
-    """What was missing or not understood."""
-
-
-def read(record: bytes, now: float, *, utc_offset: float | None = None) -> Record:
-    """Read RFC 3164 in its common dialects; a record in no known form is text as a whole.
-
-    `now` (Unix seconds) gives a time stamp without a year the year that brings it nearest;
-    `utc_offset` (seconds) is that of time stamps without a zone, the machine's own by default.
-    """
-    words: list[str] = []
-    priority = _DEFAULT_PRIORITY
-    rest = record
-    match = _PRIORITY.match(record)
-    if match and int(match[1]) <= 191:
-        priority, rest = int(match[1]), record[match.end() :]
-    else:
-        words.append("nopri")
-    stamp, has_zone, after = _stamp(rest, now, utc_offset)
-    if not stamp:
-        words.append("unparsed")
-        return Record(priority, b"-", b"-", b"-", rest, b"", False, words)
-    tagged = _HOST_AND_TAG.match(after)
-    if tagged:
-        host = tagged["host"] or b"-"
-        if host == b"-":
-            words.append("nohost")
-        return Record(
-            priority, host, tagged["app"], tagged["process"] or b"-", after[tagged.end() :], stamp, has_zone, words
-        )
-    host_only = _HOST.match(after)
-    host = host_only["host"] if host_only else b"-"
-    return Record(priority, host, b"-", b"-", after[host_only.end() :] if host_only else after, stamp, has_zone, words)
-
-
-def _stamp(rest: bytes, now: float, utc_offset: float | None) -> tuple[bytes, bool, bytes]:
-    """(RFC 3339 time stamp or empty, whether it has a zone, what follows it)."""
-    iso = _ISO.match(rest)
-    if iso:
-        return iso["stamp"], True, rest[iso.end() :]
-    match = _TRADITIONAL.match(rest)
-    if not match or match["month"] not in _MONTHS:
-        return b"", False, rest
-    year = int(match["year"]) if match["year"] else None
-    clock = int(match["hour"]), int(match["minute"]), int(match["second"])
-    try:
-        wall = _nearest(year, _MONTHS[match["month"]], int(match["day"]), clock, now)
-    except ValueError:
-        return b"", False, rest
-    offset = time.localtime(now).tm_gmtoff if utc_offset is None else utc_offset
-    sign = b"-" if offset < 0 else b"+"
-    minutes = int(abs(offset)) // 60
-    fraction = b"." + match["fraction"] if match["fraction"] else b""
-    text = wall.strftime("%Y-%m-%dT%H:%M:%S").encode() + fraction
-    return text + sign + b"%02d:%02d" % divmod(minutes, 60), False, rest[match.end() :]
-
-
-def _nearest(year: int | None, month: int, day: int, clock: tuple[int, int, int], now: float) -> datetime:
-    """The date in the given year, or in the one that brings it nearest to now."""
-    if year is not None:
-        return datetime(year, month, day, *clock)
-    current = time.localtime(now).tm_year
-    found = []
-    for candidate in (current - 1, current, current + 1):
-        try:
-            found.append(datetime(candidate, month, day, *clock))
-        except ValueError:  # 29 February
-            continue
+def plain(message: Message) -> Record | None:
+    """Return the record of a well-formed header, which no dialect has a claim to."""
+    found = _PLAIN.match(message.body)
     if not found:
-        raise ValueError("no such day")
-    return min(found, key=lambda date: abs(date.timestamp() - now))
+        return None
+    host, tag, process = found.groups()
+    if not header.can_be_host(host):
+        return None
+    return message.record(message.body[found.end() :], host=host, application=tag, process=process)
+
+
+def read(message: Message) -> Record:
+    """Return the record of any message."""
+    body = message.body
+    if message.stamp:
+        found = _HOST_TAG.match(body)
+        if found and header.can_be_host(found[1]):
+            host, twice, tag, process = found.groups()
+            if twice is None or header.same_machine(host, twice) or header.is_address(twice):
+                return _tagged(message, tag, process, body[found.end() :], host=header.name_of(host))
+    found = _TAG_PROCESS.match(body)
+    if found:
+        return _tagged(message, found[1], found[2], body[found.end() :])
+    found = (_TAG if message.stamp else _LOWER_TAG).match(body)
+    if found:
+        return _tagged(message, found[1], None, body[found.end() :])
+    if not message.stamp:
+        return message.record(message.whole, "unparsed")
+    found = _CUT_TAG.match(body)
+    if found:
+        # XCP-ng's rsyslog cuts the tag at 32 characters, which takes its colon.
+        return message.record(body[found.end() :], "cuttag", host=found[1], application=found[2])
+    if message.headless:
+        return message.record(message.whole, "notag")
+    found = _WORD.match(body)
+    if found and header.is_machine(found[1]):
+        return message.record(body[found.end() :], "notag", host=found[1])
+    return message.record(body, "notag")
+
+
+def _tagged(message: Message, tag: bytes, process: bytes | None, text: bytes, host: bytes = b"-") -> Record:
+    if tag[-1:] == b")" and process is None:
+        number = _PARENTHESES.match(tag)
+        if number:
+            tag, process = number.groups()
+    return message.record(text, host=host, application=tag, process=process)

@@ -194,12 +194,12 @@ def test_a_message_of_64_kib_arrives_whole(modules: Modules) -> None:
     ("raw", "application", "line", "repaired"),
     [
         (b"<13>Sep 21 16:13:19 sw1 sshd[12]: in the old form", "sshd", b"in the old form", None),
-        (b"no priority, no time", None, b"no priority, no time", "nopri,unparsed"),
+        (b"no priority, no time", None, b"no priority, no time", "nopri,notime,nohost,unparsed"),
         (
             b"<999>1 - - - - - - priority out of range",
             None,
             b"<999>1 - - - - - - priority out of range",
-            "nopri,unparsed",
+            "nopri,notime,nohost,unparsed",
         ),
     ],
 )

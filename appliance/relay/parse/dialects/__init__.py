@@ -1,0 +1,34 @@
+"""The dialects of devices: one module each, and the table in which they are found.
+
+To add one, write its module with a `DIALECT`, name it in `TABLE`, and write its test. A dialect is asked
+only for messages whose beginning holds one of its marks, and before the general rules of RFC 3164.
+"""
+
+from appliance.relay.parse.dialects import cisco
+from appliance.relay.parse.dialects.dialect import Dialect
+from appliance.relay.parse.message import Message
+from appliance.relay.parse.record import Record
+
+TABLE: tuple[Dialect, ...] = (cisco.DIALECT,)
+"""In the order in which they are asked: the more particular first."""
+
+_LOOKED_AT = 512  # bytes at the beginning of a message in which a dialect's mark must stand
+_MARKED = tuple((mark, dialect) for dialect in TABLE for mark in dialect.marks)
+
+APPLICATIONS = {
+    application: (dialect.vendor, dialect.product) for dialect in TABLE for application in dialect.applications
+}
+"""(vendor, product) of applications that only one device has."""
+
+
+def read(message: Message) -> Record | None:
+    """Return the record of the first dialect that the message is in, None if it is in none."""
+    beginning = message.body[:_LOOKED_AT]
+    for mark, dialect in _MARKED:
+        if mark in beginning:
+            message.vendor, message.product = dialect.vendor, dialect.product
+            record = dialect.read(message)
+            if record is not None:
+                return record
+    message.vendor = message.product = ""
+    return None

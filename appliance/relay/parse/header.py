@@ -1,0 +1,48 @@
+"""The pieces of a header before the text: host and tag, as expressions that every reader shares.
+
+All of them are anchored where they are used and take each byte once: no input makes them slow.
+"""
+
+import re
+
+from appliance.relay.parse import zones
+
+HOST = rb"[A-Za-z0-9_](?:[A-Za-z0-9._:%-]*[A-Za-z0-9_])?"
+"""A name, an IPv4 or an IPv6 address."""
+TAG = rb"[A-Za-z0-9_./(][]A-Za-z0-9_./()@+#%,*~$-]*+"
+PROCESS = rb"[^][ :]{1,128}"
+
+_ADDRESS = re.compile(rb"(?:[0-9]{1,3}\.){3}[0-9]{1,3}\Z|(?=[^:]*:[^:]*:)[0-9A-Fa-f:]+(?:\.[0-9.]+)?(?:%[\w.-]+)?\Z")
+_MACHINE = re.compile(
+    rb"[A-Za-z0-9_]*+(?<=[A-Za-z])[0-9]++\Z|(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9_]*[0-9._-][A-Za-z0-9._-]*[A-Za-z0-9]\Z"
+)
+_NO_HOST = frozenset(
+    b"ERROR ERR WARN WARNING INFO DEBUG NOTICE CRIT CRITICAL FATAL TRACE ALERT EMERG SEVERE FINE".split()
+)
+
+
+def is_address(word: bytes) -> bool:
+    """Whether this is an IPv4 or IPv6 address."""
+    return bool(_ADDRESS.match(word))
+
+
+def is_machine(word: bytes) -> bool:
+    """Whether a word without context is a machine's name or address rather than a word of a language."""
+    return bool(_MACHINE.match(word)) or is_address(word)
+
+
+def can_be_host(word: bytes) -> bool:
+    """Whether a word where the host stands can be one: zones and severities are none."""
+    return word not in zones.NAMES and word.upper() not in _NO_HOST
+
+
+def same_machine(one: bytes, other: bytes) -> bool:
+    """Whether two names are one machine's, with or without its domain."""
+    return one.partition(b".")[0].lower() == other.partition(b".")[0].lower()
+
+
+def name_of(host: bytes) -> bytes:
+    """The host as people write it: without brackets, and of a chain `client/relay` or `source@client` the client."""
+    if host[:1] == b"[":
+        host = host.strip(b"[]")
+    return host
