@@ -9,13 +9,14 @@ from appliance.relay.parse import zones
 
 HOST = rb"[A-Za-z0-9_](?:[A-Za-z0-9._:%-]*[A-Za-z0-9_])?"
 """A name, an IPv4 or an IPv6 address."""
-TAG = rb"[A-Za-z0-9_./(][]A-Za-z0-9_./()@+#%,*~$-]*+"
+TAG = rb"(?:-(?=[A-Za-z]))?[A-Za-z0-9_./(][]A-Za-z0-9_./()@+#%,*~$-]*+"
 PROCESS = rb"[^][ :]{1,128}"
 
 _ADDRESS = re.compile(rb"(?:[0-9]{1,3}\.){3}[0-9]{1,3}\Z|(?=[^:]*:[^:]*:)[0-9A-Fa-f:]+(?:\.[0-9.]+)?(?:%[\w.-]+)?\Z")
 _MACHINE = re.compile(
     rb"[A-Za-z0-9_]*+(?<=[A-Za-z])[0-9]++\Z|(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9_]*[0-9._-][A-Za-z0-9._-]*[A-Za-z0-9]\Z"
 )
+_FULL_NAME = re.compile(rb"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}\.[A-Za-z]{2,24}\Z")
 _NO_HOST = frozenset(
     b"ERROR ERR WARN WARNING INFO DEBUG NOTICE CRIT CRITICAL FATAL TRACE ALERT EMERG SEVERE FINE".split()
 )
@@ -31,6 +32,11 @@ def is_machine(word: bytes) -> bool:
     return bool(_MACHINE.match(word)) or is_address(word)
 
 
+def is_full_name(word: bytes) -> bool:
+    """Whether this is an address or a name with its domain, which no program is called."""
+    return bool(_FULL_NAME.match(word)) or is_address(word)
+
+
 def can_be_host(word: bytes) -> bool:
     """Whether a word where the host stands can be one: zones and severities are none."""
     return word not in zones.NAMES and word.upper() not in _NO_HOST
@@ -42,7 +48,10 @@ def same_machine(one: bytes, other: bytes) -> bool:
 
 
 def name_of(host: bytes) -> bytes:
-    """The host as people write it: without brackets, and of a chain `client/relay` or `source@client` the client."""
+    """The machine's name of a host as relays write it.
+
+    An address without its brackets; of syslog-ng's chain `client/relay` the client, and of `source@client` too.
+    """
     if host[:1] == b"[":
-        host = host.strip(b"[]")
-    return host
+        return host.strip(b"[]")
+    return host.partition(b"/")[0].rpartition(b"@")[2]

@@ -7,7 +7,7 @@ header is complete; otherwise it may be a line of any file, and is text as a who
 
 import re
 
-from appliance.relay.parse import header
+from appliance.relay.parse import header, structured
 from appliance.relay.parse.message import Message
 from appliance.relay.parse.record import Record
 
@@ -17,55 +17,85 @@ _PLAIN = re.compile(
     rb"(?=[^ ]*[A-Za-z:.])([A-Za-z0-9](?:[A-Za-z0-9._:-]*[A-Za-z0-9])?) "
     rb"((?=[^ :[]*[A-Za-z])[A-Za-z0-9_./][A-Za-z0-9_./@+~-]*+)(?:\[([A-Za-z0-9_.-]++)\])?:(?: |\Z)"
 )
-# The general form; the host may be `-` or an address in brackets, and may be followed by its own name or address.
-_HOST = rb"(%b|\[[0-9A-Fa-f:.]+\]|-)" % header.HOST
-_HOST_TAG = re.compile(
-    rb" *%b +(?:(%b) +)?(%b)(?:\[(%b)\])?:(?: |\Z)" % (_HOST, header.HOST, header.TAG, header.PROCESS)
-)
-_TAG_PROCESS = re.compile(rb" *(%b)\[(%b)\]:(?: |\Z)" % (header.TAG, header.PROCESS))
-_TAG = re.compile(rb" *(%b):(?: |\Z)" % header.TAG)
+_PLAIN_TAG = re.compile(rb"([A-Za-z_/][A-Za-z0-9_./-]*+)\[([0-9]++)\]: ")
+# The general form; before the host may stand `facility.level`, behind it its own name or address once more.
+_LEVEL = rb"(?:[a-z0-9]{2,8}\.(?:emerg|alert|crit|err|error|warn|warning|notice|info|debug) {1,4})?"
+_HOST = rb"(%b(?:[/@]%b){0,4}|\[[0-9A-Fa-f:.]+\]|-)" % (header.HOST, header.HOST)
+_TAGGED = rb"(%b)(?:\[(%b)\])?(?: -)?(?: ?:(?: |\Z)|(?<=\]) )" % (header.TAG, header.PROCESS)
+_HOST_TAG = re.compile(rb" {0,4}%b%b(?: {0,2}: {0,4}| {1,4})(?:(%b) {1,4})?%b" % (_LEVEL, _HOST, header.HOST, _TAGGED))
+_NAME_TWICE = re.compile(rb" {0,4}(?P<name>[A-Za-z0-9_][^:[\]\0-\x1f]{0,62}?) (?P=name) %b" % _TAGGED)
+_TAG_PROCESS = re.compile(rb" {0,4}(%b)\[(%b)\](?: -)? ?:(?: |\Z)" % (header.TAG, header.PROCESS))
+_TAG = re.compile(rb" {0,4}(%b)(?: -)?:(?: |\Z)" % header.TAG)
+_EMPTY_TAG = re.compile(rb" {0,4}(%b) :(?: |\Z)" % header.HOST)
+_DATE = re.compile(rb" {0,4}(%b) (?=(?:19|20)[0-9]{2} [A-Z][a-z]{2} [ 0-9][0-9]? )" % header.HOST)
 _LOWER_TAG = re.compile(rb"([a-z0-9_./-]++): ")
+_UNTIMED = re.compile(rb"(%b) (?=[A-Za-z_/])%b" % (header.HOST, _TAGGED))
 _CUT_TAG = re.compile(rb"(%b) (?=[^ ]{32} )([^][ :]+)(?:\[[^] :]*)? " % header.HOST)
-_WORD = re.compile(rb" *([^ ]+)(?: |\Z)")
+_SYSLOGD = re.compile(rb" {0,4}(%b) (?=-- MARK --|last message repeated |message repeated )" % header.HOST)
+_WORD = re.compile(rb" {0,4}([^ ]+?):?(?: |\Z)")
 _PARENTHESES = re.compile(rb"([^()]+)\(([0-9]+)\)\Z")
 
 
 def plain(message: Message) -> Record | None:
     """Return the record of a well-formed header, which no dialect has a claim to."""
     found = _PLAIN.match(message.body)
-    if not found:
-        return None
-    host, tag, process = found.groups()
-    if not header.can_be_host(host):
-        return None
-    return message.record(message.body[found.end() :], host=host, application=tag, process=process)
+    if found:
+        host, tag, process = found.groups()
+        if not header.can_be_host(host) or not _certain(message, host, process):
+            return None
+        return message.record(message.body[found.end() :], host=host, application=tag, process=process)
+    found = _PLAIN_TAG.match(message.body)
+    if found:
+        return message.record(message.body[found.end() :], application=found[1], process=found[2])
+    return None
+
+
+def _certain(message: Message, host: bytes, process: bytes | None) -> bool:
+    """Whether `host tag:` is a header for sure: `Starting server: ready` of some file is none."""
+    return not message.headless or process is not None or header.is_machine(host)
 
 
 def read(message: Message) -> Record:
     """Return the record of any message."""
     body = message.body
-    if message.stamp:
-        found = _HOST_TAG.match(body)
-        if found and header.can_be_host(found[1]):
-            host, twice, tag, process = found.groups()
-            if twice is None or header.same_machine(host, twice) or header.is_address(twice):
-                return _tagged(message, tag, process, body[found.end() :], host=header.name_of(host))
+    found = _HOST_TAG.match(body) if message.stamp else None
+    if found and header.can_be_host(found[1]) and _certain(message, found[1], found[4]):
+        host, twice, tag, process = found.groups()
+        if twice is None or header.same_machine(host, twice) or header.is_address(twice):
+            return _tagged(message, tag, process, body[found.end() :], host=host)
+    found = _NAME_TWICE.match(body) if message.stamp else None
+    if found:
+        return _tagged(message, found[2], found[3], body[found.end() :], host=found[1])
     found = _TAG_PROCESS.match(body)
     if found:
         return _tagged(message, found[1], found[2], body[found.end() :])
     found = (_TAG if message.stamp else _LOWER_TAG).match(body)
-    if found:
+    if found and not (message.stamp and (message.headless or header.is_full_name(found[1]))):
         return _tagged(message, found[1], None, body[found.end() :])
-    if not message.stamp:
-        return message.record(message.whole, "unparsed")
+    return _untagged(message, body) if message.stamp else _untimed(message, body)
+
+
+def _untimed(message: Message, body: bytes) -> Record:
+    """What has neither a time nor a tag in front; a host is certain by its address or full name only."""
+    found = _UNTIMED.match(body)
+    if found and header.is_full_name(found[1]) and not message.headless:
+        return _tagged(message, found[2], found[3], body[found.end() :], host=found[1])
+    return message.record(message.whole, "unparsed")
+
+
+def _untagged(message: Message, body: bytes) -> Record:
+    """What has a time and no tag."""
     found = _CUT_TAG.match(body)
     if found:
         # XCP-ng's rsyslog cuts the tag at 32 characters, which takes its colon.
         return message.record(body[found.end() :], "cuttag", host=found[1], application=found[2])
     if message.headless:
         return message.record(message.whole, "notag")
+    found = _SYSLOGD.match(body) or _DATE.match(body) or _EMPTY_TAG.match(body)
+    if found and header.can_be_host(found[1]):
+        return message.record(body[found.end() :], "notag", host=found[1])
     found = _WORD.match(body)
-    if found and header.is_machine(found[1]):
+    if found and header.is_machine(found[1]) and header.can_be_host(found[1]):
         return message.record(body[found.end() :], "notag", host=found[1])
     return message.record(body, "notag")
 
@@ -75,4 +105,6 @@ def _tagged(message: Message, tag: bytes, process: bytes | None, text: bytes, ho
         number = _PARENTHESES.match(tag)
         if number:
             tag, process = number.groups()
-    return message.record(text, host=host, application=tag, process=process)
+    name = header.name_of(host)
+    data = b"" if name == host or host[:1] == b"[" else structured.element(b"header", (b"host", host))
+    return message.record(text, host=name, application=tag, process=process, structured_data=data)

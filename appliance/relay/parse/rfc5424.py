@@ -25,6 +25,8 @@ def read(message: Message) -> Record | None:
         return None
     message.has_zone = bool(message.stamp)
     rest = message.whole[found.end() :]
+    if message_id[:1] == b"[":  # the id was left out, and with it the structured data: text begins here
+        rest, message_id = message.whole[found.start(5) :], b"-"
     data = b""
     if rest[:1] == b"[":
         end = structured.end_of(rest, 0)

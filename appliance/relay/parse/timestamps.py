@@ -6,7 +6,7 @@ written is the one that brings the date nearest to now.
 """
 
 import re
-from datetime import date
+from datetime import date, timedelta
 from functools import lru_cache
 from time import gmtime, strftime
 from typing import NamedTuple
@@ -22,7 +22,7 @@ _CLOCK = rb"(?P<clock>[0-9]{2}:[0-9]{2}:[0-9]{2})(?:[.,](?P<fraction>[0-9]++))?"
 _LOOSE = rb"(?P<clock>[0-9]{1,2}:[0-9]{2}:[0-9]{2})(?:[.,](?P<fraction>[0-9]++))?(?: ?(?P<half>[AaPp])\.?[Mm]\.?)?"
 _OFFSET = rb"(?: ?(?P<offset>[Zz]|[+-][0-9]{2}:?[0-9]{2}))?"
 _YEAR_BEHIND = (
-    rb"(?:(?: (?P<zone>%b|[+-][0-9]{2}:?[0-9]{2}))?(?: (?P<behind>(?:19|20)[0-9]{2})(?=[: ]|$)))?"
+    rb"(?:(?: (?P<zone>%b|[+-][0-9]{2}:?[0-9]{2}))?(?: (?P<behind>(?:19|20)[0-9]{2})(?=[] \t]|: |:?$)))?"
     % b"|".join(sorted(zones.NAMES))
 )
 _NAME = rb"(?P<month>[A-Za-z]{3})[a-z]{0,6}"
@@ -30,7 +30,10 @@ _WEEKDAY = rb"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]{0,6},? {1,2})?"
 
 # Nov 27 06:30:01 · Nov 27 2026 06:30:01.123 · Nov 27 06:30:01 CET 2026
 _MONTH_FIRST = re.compile(
-    rb"(?P<month>[A-Za-z]{3}) {1,2}(?P<day>[0-9]{1,2}),? (?:(?P<year>[0-9]{4}),? )?" + _CLOCK + _YEAR_BEHIND
+    rb"(?P<month>[A-Za-z]{3}) {1,2}(?P<day>[0-9]{1,2}),? (?:(?P<year>[0-9]{4}),? )?"
+    + _CLOCK
+    + rb"(?! ?[AaPp]\.?[Mm])"
+    + _YEAR_BEHIND
 )
 # Fri Nov 27 06:30:01 2026 · Friday, November 27, 2026 6:30:01 AM
 _WORDED = re.compile(
@@ -42,9 +45,11 @@ _YEAR_FIRST = re.compile(rb"(?P<year>[0-9]{4})[ -]" + _NAME + rb"[ -] ?(?P<day>[
 _DAY_FIRST = re.compile(
     _WEEKDAY + rb"(?P<day>[0-9]{1,2})[ /-]" + _NAME + rb"[ /-](?P<year>[0-9]{4})(?::|,? )" + _LOOSE + _OFFSET
 )
-# 2026-11-27T06:30:01.123456+01:00 · 2026/11/27 06:30:01 · 2026:11:27-06:30:01
+# 2026-11-27T06:30:01.123456+01:00 · 2026/11/27 06:30:01 · 2026:11:27-06:30:01 · 2026-11-27T06:30Z
 _ISO = re.compile(
-    rb"(?P<year>[0-9]{4})[-/:](?P<month>[0-9]{1,2})[-/:](?P<day>[0-9]{1,2})(?:[Tt-]|,? )" + _CLOCK + _OFFSET
+    rb"(?P<year>[0-9]{4})[-/:](?P<month>[0-9]{1,2})[-/:](?P<day>[0-9]{1,2})(?:[Tt-]|,? )"
+    rb"(?P<clock>[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?)(?:[.,](?P<fraction>[0-9]++))?(?: ?(?P<half>[AaPp])\.?[Mm]\.?)?"
+    + _OFFSET
 )
 # 20261127T063001Z · 20261127 06:30:01
 _BASIC = re.compile(
@@ -53,10 +58,9 @@ _BASIC = re.compile(
 )
 # 11/27/2026 6:30:01 AM · 27.11.2026 06:30:01
 _NUMBERED = re.compile(
-    rb"(?P<first>[0-9]{1,2})(?P<mark>[/.])(?P<second>[0-9]{1,2})[/.](?P<year>[0-9]{4})(?:-|,? )" + _LOOSE + _OFFSET
+    rb"(?P<first>[0-9]{1,2})(?P<mark>[/.])(?P<second>[0-9]{1,2})[/.](?P<year>[0-9]{4})(?:[:-]|,? )" + _LOOSE + _OFFSET
 )
 _EPOCH = re.compile(rb"([0-9]{10})(?:\.([0-9]{1,9})|([0-9]{3}(?:[0-9]{3}(?:[0-9]{3})?)?))?(?=[]: ,]|$)")
-_BEHIND = re.compile(rb"(?=[: ]|$):? ?")
 _OPENING = frozenset(b"*.: [")
 
 
@@ -118,8 +122,8 @@ def epoch(data: bytes, start: int, now: float) -> Stamp | None:
     if not _FIRST <= seconds < _LAST or (not found[2] and abs(seconds - now) > _A_YEAR):
         return None
     text = strftime("%Y-%m-%dT%H:%M:%S", gmtime(seconds)).encode() + (b"." + fraction if fraction else b"") + b"Z"
-    behind = _BEHIND.match(data, found.end())
-    return Stamp(text, True, behind.end() if behind else found.end())
+    end = _behind(data, found.end())
+    return None if end < 0 else Stamp(text, True, end)
 
 
 def _by_name(data: bytes, found: re.Match[bytes], now: float, utc_offset: float | None) -> Stamp | None:
@@ -143,12 +147,14 @@ def _by_groups(data: bytes, found: re.Match[bytes] | None, now: float, utc_offse
     month, day = group.get("month"), group.get("day")
     half = (group.get("half") or b"").lower()
     if "first" in group:
-        month, day = _told_apart(group["first"], group["second"], group["mark"], half)
+        month, day = _told_apart(group, half, int(now) // 86400)
     dated = _date(group["year"] or group.get("behind") or b"", month.lower() if month else b"", day, int(now) // 86400)
     if b":" not in clock:
         clock = clock[:2] + b":" + clock[2:4] + b":" + clock[4:]
     if clock[1:2] == b":":
         clock = b"0" + clock
+    if len(clock) == 5:
+        clock += b":00"
     if half:
         if not b"01" <= clock[:2] <= b"12":
             return None
@@ -173,39 +179,50 @@ def _ended(
             return None
     else:
         zone, end = zones.behind(data, end)
-    byte = data[end : end + 1]
-    closing = byte == b"]"
-    if byte == b":":
-        end += 1
-        byte = data[end : end + 1]
-        if byte == b" ":
-            end += 1
-    elif byte == b" ":
-        end += 1
-    elif byte and not closing:
+    end = _behind(data, end)
+    if end < 0:
         return None
     if zone == b"?" or not zone:
-        return Stamp(text + zones.local(now, utc_offset), False, end, zone == b"?")
+        return Stamp(text + zones.local(text, now, utc_offset), False, end, zone == b"?")
     return Stamp(text + zone, True, end)
+
+
+def _behind(data: bytes, end: int) -> int:
+    """Where the message goes on behind a stamp that ends at `end`; -1 if it cannot end there."""
+    byte = data[end : end + 1]
+    if byte == b":":
+        return end + 2 if data[end + 1 : end + 2] == b" " else end + 1
+    if byte in (b" ", b"\t") or data[end : end + 2] == b", ":
+        return end + 1 if byte != b"," else end + 2
+    return -1 if byte and byte != b"]" else end
 
 
 def _closed(data: bytes, stamp: Stamp) -> Stamp | None:
     """The stamp in brackets, if they are closed behind it."""
     if data[stamp.end : stamp.end + 1] != b"]":
         return None
-    end = stamp.end + 1
-    if data[end : end + 1] == b":":
-        end += 1
-    return stamp._replace(end=end + 1 if data[end : end + 1] == b" " else end)
+    end = _behind(data, stamp.end + 1)
+    return None if end < 0 else stamp._replace(end=end)
 
 
-def _told_apart(first: bytes, second: bytes, mark: bytes, half: bytes) -> tuple[bytes, bytes]:
-    """(month, day); empty if they may be either. With dots the day is first, with AM and PM the month."""
-    if mark == b"." or int(first) > 12:
+def _told_apart(found: dict[str, bytes], half: bytes, today: int) -> tuple[bytes, bytes]:
+    """(month, day) of a date in numbers; empty if they may be either.
+
+    With dots the day is first, with AM and PM the month; else what alone is possible, or alone is near today.
+    """
+    first, second = found["first"], found["second"]
+    if found["mark"] == b"." or int(first) > 12:
         return second, first
     if half or int(second) > 12 or first == second:
         return first, second
-    return b"", b""
+    day = date.fromordinal(_UNIX_EPOCH_DAY + today)
+    near = []
+    for month, number in ((first, second), (second, first)):
+        if _date(found["year"], month, number, today) in {
+            (day + timedelta(days=distance)).isoformat().encode() for distance in (-2, -1, 0, 1)
+        }:
+            near.append((month, number))
+    return near[0] if len(near) == 1 else (b"", b"")
 
 
 def _is_clock(clock: bytes) -> bool:

@@ -6,6 +6,8 @@ never the host, but says nothing that is certain.
 """
 
 import re
+import time
+from functools import lru_cache
 
 OFFSETS = {
     b"UTC": b"+00:00", b"GMT": b"+00:00", b"Z": b"+00:00", b"WET": b"+00:00", b"WEST": b"+01:00",
@@ -42,9 +44,32 @@ def behind(data: bytes, start: int) -> tuple[bytes, int]:
     return b"%b%02d:%02d" % (sign, int(hours), int(minutes or 0)), found.end()
 
 
-def local(now: float, utc_offset: float | None) -> bytes:
-    """Return the offset of stamps without a zone: `utc_offset` (seconds), or this machine's at `now`."""
-    from time import localtime
+def local(wall: bytes, now: float, utc_offset: float | None) -> bytes:
+    """Return the offset of a stamp without a zone: `utc_offset` (seconds), or what this machine's zone had then.
 
-    seconds = localtime(now).tm_gmtoff if utc_offset is None else utc_offset
-    return b"%b%02d:%02d" % (b"-" if seconds < 0 else b"+", *divmod(int(abs(seconds)) // 60, 60))
+    `wall` is its `YYYY-MM-DDTHH:MM:SS`. In the hour that comes twice when summer ends, the one nearer to `now`.
+    """
+    if utc_offset is not None:
+        return _written(int(utc_offset))
+    return _at(wall[:16], int(now) // 900, time.tzname)
+
+
+@lru_cache(maxsize=4096)
+def _at(wall: bytes, quarter: int, _zone: tuple[str, str]) -> bytes:
+    """The offset of this machine's zone at a wall clock's `YYYY-MM-DDTHH:MM`, near this quarter of an hour."""
+    year, month, day, hour, minute = (int(part) for part in re.split(rb"[-T:]", wall))
+    now = quarter * 900
+    moments = []
+    for daylight in (0, 1, -1):
+        try:
+            moment = time.mktime((year, month, day, hour, minute, 0, 0, 0, daylight))
+        except (OverflowError, ValueError):  # outside what the system's calendar can say
+            continue
+        if time.localtime(moment)[:5] == (year, month, day, hour, minute):
+            moments.append(moment)
+    nearest = min(moments, key=lambda moment: abs(moment - now), default=now)
+    return _written(time.localtime(nearest).tm_gmtoff)
+
+
+def _written(seconds: int) -> bytes:
+    return b"%b%02d:%02d" % (b"-" if seconds < 0 else b"+", *divmod(abs(seconds) // 60, 60))

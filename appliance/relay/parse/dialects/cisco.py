@@ -24,6 +24,7 @@ _UPTIME = rb"(?:[0-9]+[wdhy][0-9]+[wdhms]|[0-9]{1,3}:[0-9]{2}:[0-9]{2}): "
 _NAME = rb"(?!%b)(?=[0-9]*[A-Za-z.:])[A-Za-z0-9_.:-]*[A-Za-z0-9]" % _UPTIME
 _BEFORE_TIME = re.compile(
     rb"[: ]*(?:(?P<count>[0-9]++): )?(?:(?P<origin>%b) ?: )?(?:(?P<sequence>[0-9]++): )?"
+    rb"(?:(?P<router>[A-Za-z0-9_.-]++) (?=[A-Z0-9]{1,8}/[A-Z0-9/]{1,24}:))?"
     rb"(?:\*(?P<task>[A-Za-z][A-Za-z0-9_.-]*+): )?(?:(?P<node>[A-Z0-9]{1,8}/[A-Z0-9/]{1,24}):)?(?P<mark>[*.: ]*+)"
     rb"(?P<uptime>%b)?" % (_NAME, _UPTIME)
 )
@@ -31,7 +32,7 @@ _MESSAGE = re.compile(
     rb"(?:(?P<host>%b) ?:? )?[: ]*(?:(?P<process>[A-Za-z][A-Za-z0-9_-]*)\[(?P<number>[0-9]+)\] ?: )?%b"
     % (header.HOST, _MNEMONIC)
 )
-_RELAY = re.compile(rb" *(%b) +" % header.HOST)
+_RELAY = re.compile(rb" {0,4}(%b) {1,4}" % header.HOST)
 _PRODUCTS = {b"ASA": "ASA", b"FTD": "Firepower", b"PIX": "PIX", b"FWSM": "FWSM", b"UCSM": "UCS"}
 
 
@@ -65,7 +66,7 @@ def _read(message: Message) -> Record | None:
         (b"node", before["node"]),
         (b"task", before["task"]),
     )
-    return _record(message, found, found["host"] or before["origin"] or host, data)
+    return _record(message, found, found["host"] or before["origin"] or before["router"] or host, data)
 
 
 def _record(message: Message, found: re.Match[bytes], host: bytes | None, data: bytes = b"") -> Record:

@@ -19,3 +19,7 @@ class Dialect:
     """Returns the record, or None for a message that is not in this dialect, and leaves that as it was."""
     applications: tuple[bytes, ...] = ()
     """Tags in well-formed headers by which the device is known; `read` is not asked for those."""
+
+
+def by_application(_message: Message) -> None:
+    """The `read` of a dialect that is well-formed, and known by its applications only."""

@@ -1,0 +1,38 @@
+"""CEF and LEEF, the event formats of ArcSight and QRadar, which many devices put behind a header or send alone.
+
+    <134>TIME gw1 CEF:0|Check Point|VPN-1 & FireWall-1|Check Point|Log|Accept|5|src=…
+    <13>TIME fw2: LEEF:2.0|Vendor|Product|1.0|EventID|^|src=…
+
+The product is the application unless a tag stands before it, and the event stays whole with its prefix.
+Documented in "ArcSight Common Event Format (CEF) Implementation Standard" and IBM's "LEEF overview".
+"""
+
+import re
+
+from appliance.relay.parse import header
+from appliance.relay.parse.dialects.dialect import Dialect
+from appliance.relay.parse.message import Message
+from appliance.relay.parse.record import Record
+
+_FIELD = rb"((?:[^|\\]|\\.){0,255}+)"
+_EVENT = re.compile(
+    rb" {0,4}(?:(?P<host>%b) ?:? {1,4})??(?:(?P<tag>%b)(?:\[(?P<process>%b)\])?(?: -)?:? {1,4})?"
+    rb"(?P<event>(?:CEF: ?[0-9]|LEEF:[0-9.]{1,4})\|)(?:%b\|%b\|)?"
+    % (header.HOST, header.TAG, header.PROCESS, _FIELD, _FIELD)
+)
+
+
+def _read(message: Message) -> Record | None:
+    found = _EVENT.match(message.body)
+    if not found:
+        return None
+    host, tag, process, _, vendor, product = found.groups()
+    if host is None and tag and message.stamp and not process:
+        host, tag = tag, None  # one word: the host, with or without a colon
+    message.vendor = (vendor or b"").decode("utf-8", "replace")
+    message.product = (product or b"").decode("utf-8", "replace")
+    text = message.whole if message.headless else message.body[found.start("event") :]
+    return message.record(text, host=host or b"-", application=tag or product or b"-", process=process)
+
+
+DIALECT = Dialect("", "", (b"CEF:", b"LEEF:"), _read)
