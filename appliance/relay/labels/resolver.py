@@ -20,6 +20,7 @@ from appliance.relay.hot import (
 )
 from appliance.relay.labels.cardinality import Guard
 from appliance.relay.parse import Record, read, structured
+from appliance.relay.parse.dialects import APPLICATIONS
 from appliance.relay.parse.time_policy import TimePolicy
 
 GRAFANA_LEVELS = ("critical", "critical", "critical", "error", "warning", "info", "info", "debug")
@@ -123,7 +124,11 @@ class Resolver:
                 return Route(None, b"", tally)
             labels = {name: value for name, value in relabelled.items() if not name.startswith("__")}
         target, moved = self._admit(labels)
-        if self._labels.metadata.facility and "facility" not in labels:
+        metadata = self._labels.metadata
+        if metadata.device and application in APPLICATIONS:
+            vendor, product = APPLICATIONS[application]
+            moved = {"vendor": vendor, "product": product, **moved}
+        if metadata.facility and "facility" not in labels:
             moved = {"facility": fields["facility"], **moved}
         return Route(target, _encoded(moved), tally)
 
@@ -188,7 +193,7 @@ class Resolver:
             pairs.append((b"sender", sender))
         if metadata.input:
             pairs.append((b"input", source.encode()))
-        if metadata.device and found.vendor:
+        if metadata.device and found.vendor and found.application not in APPLICATIONS:  # the route says those
             pairs.append((b"vendor", found.vendor.encode()))
             if found.product:
                 pairs.append((b"product", found.product.encode()))

@@ -22,7 +22,7 @@ _PLAIN_TAG = re.compile(rb"([A-Za-z_/][A-Za-z0-9_./-]*+)\[([0-9]++)\]: ")
 _LEVEL = rb"(?:[a-z0-9]{2,8}\.(?:emerg|alert|crit|err|error|warn|warning|notice|info|debug) {1,4})?"
 _HOST = rb"(%b(?:[/@]%b){0,4}|\[[0-9A-Fa-f:.]+\]|-)" % (header.HOST, header.HOST)
 _TAGGED = rb"(%b)(?:\[(%b)\])?(?: -)?(?: ?:(?: |\Z)|(?<=\]) )" % (header.TAG, header.PROCESS)
-_HOST_TAG = re.compile(rb" {0,4}%b%b(?: {0,2}: {0,4}| {1,4})(?:(%b) {1,4})?%b" % (_LEVEL, _HOST, header.HOST, _TAGGED))
+_HOST_TAG = re.compile(rb" {0,4}%b%b {0,2}:? {1,4}(?:(%b) {1,4})?%b" % (_LEVEL, _HOST, header.HOST, _TAGGED))
 _NAME_TWICE = re.compile(rb" {0,4}(?P<name>[A-Za-z0-9_][^:[\]\0-\x1f]{0,62}?) (?P=name) %b" % _TAGGED)
 _TAG_PROCESS = re.compile(rb" {0,4}(%b)\[(%b)\](?: -)? ?:(?: |\Z)" % (header.TAG, header.PROCESS))
 _TAG = re.compile(rb" {0,4}(%b)(?: -)?:(?: |\Z)" % header.TAG)
