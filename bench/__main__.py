@@ -5,20 +5,25 @@ python -m bench growth                   streams, senders, sizes, backlog
 python -m bench udp                      UDP through rsyslog at a given rate, counting losses
 python -m bench --peer 'fluent-bit=fluent-bit -i syslog -p mode=tcp -p port={port} … -o loki -p port={sink}'
 python -m bench --peer 'promtail:1514=promtail -config.file=promtail.yml' --sink-port 3100
+python -m bench --replaced 'promtail:1514=promtail -config.file=promtail.yml' --sink-port 3100
 """
 
 import argparse
+import dataclasses
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench import load
 from bench.growth import growth
-from bench.rsyslog import start_rsyslog
-from bench.run import Result, Running, free_port, measure, peer, relay_config, start_relay
+from bench.rsyslog import start_omfwd, start_rsyslog
+from bench.run import Result, Running, Start, free_port, measure, peer, relay_config, start_relay, wait_for
+
+OLD = 6 * 3600.0  # seconds before now, over which lines lie that a sender has kept through an outage
 
 
-def relay(kind: str, labels: dict[str, object] | None = None) -> Callable[[Path, int], Running]:
+def relay(kind: str, labels: dict[str, object] | None = None) -> Start:
     """Starts our relay alone, listening by `relp` or `syslog_tcp`."""
 
     def start(directory: Path, sink: int) -> Running:
@@ -38,14 +43,32 @@ def rsyslog_and_relay(directory: Path, sink: int, *, udp: bool = False) -> Runni
     return Running(port, processes, directory)
 
 
-def by_tcp(shape: load.Shape) -> Callable[[int], int]:
-    chunks = load.octet_counted(load.messages(shape))
+def floor(directory: Path, sink: int) -> Running:
+    """Starts what does the least that any forwarder has to do."""
+    port = free_port()
+    command = [sys.executable, "-m", "bench.floor", str(port), str(sink), str(directory)]
+    process = subprocess.Popen(command)
+    wait_for(port, process=process)
+    return Running(port, {"floor": process}, directory)
+
+
+def by_tcp(
+    shape: load.Shape,
+    *,
+    form: load.Form = load.rfc5424,
+    framed: Callable[[Iterator[bytes]], list[bytes]] = load.octet_counted,
+) -> Callable[[int], int]:
+    chunks = framed(load.messages(shape, form=form))
 
     def send(port: int) -> int:
         load.send_tcp(port, chunks)
         return shape.messages
 
     return send
+
+
+def by_3164(shape: load.Shape) -> Callable[[int], int]:
+    return by_tcp(shape, form=load.rfc3164, framed=load.lines)
 
 
 def by_relp(shape: load.Shape) -> Callable[[int], int]:
@@ -94,6 +117,13 @@ def main() -> int:
         help="another forwarder, which takes octet-counted TCP on PORT and pushes to Loki at the sink's port;\n"
         "{port}, {sink} and {dir} (a directory of its own) are filled in; without PORT any free one is",
     )
+    parser.add_argument(
+        "--replaced",
+        action="append",
+        default=[],
+        metavar="NAME[:PORT]=COMMAND",
+        help="the same, behind rsyslog's imtcp and omfwd as in the box that this one replaces",
+    )
     parser.add_argument("--sink-port", type=int, default=0, help="where the sink listens, which stands for Loki")
     options = parser.parse_args()
     shape = load.Shape(messages=options.messages)
@@ -107,22 +137,46 @@ def main() -> int:
         return table(udp(options.rate, options.seconds))
 
     def costs() -> Iterator[Result]:
-        if wanted("relay, TCP"):
-            yield measure("relay, TCP", relay("syslog_tcp"), by_tcp(shape))
-        if wanted("relay, RELP"):
-            yield measure("relay, RELP", relay("relp"), by_relp(shape))
-        if wanted("rsyslog + relay, TCP"):
-            yield measure("rsyslog + relay, TCP", rsyslog_and_relay, by_tcp(shape))
-        for each in options.peer:
+        old = dataclasses.replace(shape, spread=OLD)
+        rows: list[tuple[str, Start, Callable[[], Callable[[int], int]]]] = [
+            ("floor, TCP", floor, lambda: by_tcp(shape, framed=load.lines)),
+            ("relay, TCP", relay("syslog_tcp"), lambda: by_tcp(shape)),
+            ("relay, TCP, RFC 3164", relay("syslog_tcp"), lambda: by_3164(shape)),
+            ("relay, TCP, 6 h old", relay("syslog_tcp"), lambda: by_tcp(old)),
+            ("relay, RELP", relay("relp"), lambda: by_relp(shape)),
+            ("rsyslog + relay, TCP", rsyslog_and_relay, lambda: by_tcp(shape)),
+            ("rsyslog + relay, TCP, RFC 3164", rsyslog_and_relay, lambda: by_3164(shape)),
+        ]
+        for name, start, send in rows:
+            if wanted(name):
+                yield measure(name, start, send())
+        for each in options.peer + options.replaced:
             system, _, command = each.partition("=")
             name, _, port = system.partition(":")
-            if wanted(name):
-                yield measure(name, _peer(command, int(port or 0)), by_tcp(shape), sink_port=options.sink_port)
+            start = _peer(command, int(port or 0))
+            if each in options.replaced:
+                start = behind_rsyslog(start)
+                name = f"rsyslog omfwd + {name}"
+            for title, send in ((name, lambda: by_tcp(shape)), (f"{name}, RFC 3164", lambda: by_3164(shape))):
+                # A forwarder alone need not take RFC 3164: it is rsyslog that turns it into RFC 5424.
+                if wanted(title) and (each in options.replaced or title == name):
+                    yield measure(title, start, send(), sink_port=options.sink_port)
 
     return table(costs())
 
 
-def _peer(command: str, port: int) -> Callable[[Path, int], Running]:
+def behind_rsyslog(forwarder: Start) -> Start:
+    """Starts a forwarder behind rsyslogd, as in the box that this one replaces."""
+
+    def start(directory: Path, sink: int) -> Running:
+        running = forwarder(directory, sink)
+        port, rsyslogd = start_omfwd(directory, running.port)
+        return Running(port, {**running.processes, "rsyslogd": rsyslogd}, directory)
+
+    return start
+
+
+def _peer(command: str, port: int) -> Start:
     return lambda directory, sink: peer(command, port or free_port(), directory, sink)
 
 

@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench import load
-from bench.run import Result, Running, measure
-
-Start = Callable[[Path, int], Running]
+from bench.run import Result, Running, Start, measure
 
 
 def growth(messages: int, wanted: Callable[[str], bool], relay: Callable[..., Start]) -> Iterator[Result]:

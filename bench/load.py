@@ -77,6 +77,11 @@ def octet_counted(records: Iterator[bytes]) -> list[bytes]:
     return _chunks(b"%d %b" % (len(record), record) for record in records)
 
 
+def lines(records: Iterator[bytes]) -> list[bytes]:
+    """The records as lines, in chunks of about a mebibyte."""
+    return _chunks(record + b"\n" for record in records)
+
+
 def relp_frames(records: Iterator[bytes]) -> list[bytes]:
     """The records as RELP `syslog` frames; transaction 1 is left for `open`."""
     return _chunks(b"%d syslog %d %b\n" % (number, len(record), record) for number, record in enumerate(records, 2))

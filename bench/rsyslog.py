@@ -37,10 +37,30 @@ def start_rsyslog(directory: Path, relp: int, *, udp: bool) -> tuple[int, subpro
     )
     file = directory / "rsyslog.conf"
     file.write_text(render(config, paths=paths))
+    process = _run(directory, file, tcp)
+    return (udp_port if udp else tcp), process
+
+
+def start_omfwd(directory: Path, forwarder: int) -> tuple[int, subprocess.Popen[bytes]]:
+    """Start rsyslogd as the box that this one replaces had it, in front of a forwarder; its port and process."""
+    tcp = free_port()
+    file = directory / "rsyslog.conf"
+    file.write_text(f"""global(workDirectory="{directory}")
+ruleset(name="remote") {{
+    action(type="omfwd" Target="localhost" Port="{forwarder}" Protocol="tcp"
+        Template="RSYSLOG_SyslogProtocol23Format" TCP_Framing="octet-counted")
+}}
+module(load="imtcp")
+input(type="imtcp" port="{tcp}" ruleset="remote")
+""")
+    return tcp, _run(directory, file, tcp)
+
+
+def _run(directory: Path, file: Path, port: int) -> subprocess.Popen[bytes]:
     log = (directory / "rsyslog.log").open("wb")
     process = subprocess.Popen(
         ["rsyslogd", "-n", "-f", str(file), "-i", str(directory / "rsyslog.pid")], stdout=log, stderr=log
     )
-    wait_for(tcp)
+    wait_for(port)
     time.sleep(0.5)
-    return (udp_port if udp else tcp), process
+    return process

@@ -106,6 +106,10 @@ class Running:
     directory: Path
 
 
+Start = Callable[[Path, int], Running]
+"""Starts a forwarder with a directory of its own in front of the sink's port."""
+
+
 def relay_config(
     directory: Path, sink: int, *, listen: dict[str, int], labels: dict[str, object] | None = None
 ) -> Path:
@@ -163,7 +167,7 @@ def _peak(process: subprocess.Popen[bytes]) -> int:
 
 def measure(
     name: str,
-    start: Callable[[Path, int], Running],
+    start: Start,
     load: Callable[[int], int],
     *,
     settle: float = 1.0,

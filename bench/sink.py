@@ -71,12 +71,13 @@ class Sink(asyncio.Protocol):
 
 
 def _entries(body: bytes) -> int:
-    """Entries of a push: protobuf with snappy, or JSON, which may be gzipped."""
+    """Entries of a push: protobuf with snappy, lines with snappy (the floor's), or JSON, which may be gzipped."""
     if body.startswith(_GZIP):
         body = gzip.decompress(body)
     with contextlib.suppress(cramjam.DecompressionError):
-        parts = hot.scan_push(bytes(cramjam.snappy.decompress_raw(body)))
-        return sum(part[3] for part in parts or [])
+        plain = bytes(cramjam.snappy.decompress_raw(body))
+        parts = hot.scan_push(plain)
+        return plain.count(b"\n") if parts is None else sum(part[3] for part in parts)
     return sum(len(stream["values"]) for stream in json.loads(body)["streams"])
 
 

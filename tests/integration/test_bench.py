@@ -15,21 +15,32 @@ ROW = re.compile(r"^(?P<name>\S.*?) {2,}(?P<rate>[\d,]+) +(?P<cpu>[\d.]+) +(?P<r
 
 # Another forwarder: octet-counted TCP in, gzipped JSON out; it loses what it is told to.
 PEER = """\
-import gzip, json, socket, sys, time, urllib.request
+import gzip, json, re, socket, sys, time, urllib.request
 port, sink, lose = map(int, sys.argv[1:4])
 listener = socket.create_server(("127.0.0.1", port))
 while True:
     connection, _ = listener.accept()
-    stream, lines = connection.makefile("rb"), []
-    while size := b"".join(iter(lambda: stream.read(1).strip(), b"")):
-        lines.append(stream.read(int(size)))
-    values = [[str(time.time_ns()), line.decode()] for line in lines[lose:]]
-    body = gzip.compress(json.dumps({"streams": [{"stream": {"job": "peer"}, "values": values}]}).encode())
-    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
-    if lines:
-        url = f"http://127.0.0.1:{sink}/loki/api/v1/push"
-        urllib.request.urlopen(urllib.request.Request(url, body, headers)).read()
-    stream.close()
+    connection.settimeout(0.5)
+    data, received = b"", b"."
+    while received:
+        try:
+            received = connection.recv(65536)
+            data += received
+            if received:
+                continue
+        except TimeoutError:
+            pass
+        lines = []
+        while found := re.match(rb" *([0-9]+) ", data):
+            end = found.end() + int(found[1])
+            lines.append(data[found.end():end])
+            data = data[end:]
+        values = [[str(time.time_ns()), line.decode()] for line in lines[lose:]]
+        body = gzip.compress(json.dumps({"streams": [{"stream": {"job": "peer"}, "values": values}]}).encode())
+        headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+        if lines:
+            url = f"http://127.0.0.1:{sink}/loki/api/v1/push"
+            urllib.request.urlopen(urllib.request.Request(url, body, headers)).read()
     connection.close()
 """
 
@@ -62,10 +73,27 @@ def test_in_turn_each_label_set_is_there(hosts: int, programs: int) -> None:
 
 
 @pytest.mark.slow
-def test_the_first_table_has_the_relay_by_tcp_and_relp_and_behind_rsyslog() -> None:
+def test_the_first_table_has_the_floor_the_relay_alone_and_the_whole_box() -> None:
     rows = bench("--messages", "5000")
-    assert list(rows) == ["relay, TCP", "relay, RELP", "rsyslog + relay, TCP"]
-    assert all(row["lost"] == "0" and float(row["cpu"]) > 0 and int(row["rss"]) > 20 for row in rows.values())
+    assert list(rows) == [
+        "floor, TCP", "relay, TCP", "relay, TCP, RFC 3164", "relay, TCP, 6 h old", "relay, RELP",
+        "rsyslog + relay, TCP", "rsyslog + relay, TCP, RFC 3164",
+    ]  # fmt: skip
+    assert all(row["lost"] == "0" and int(row["rss"]) > 10 for row in rows.values())
+    assert all(
+        float(row["cpu"]) > 0 for name, row in rows.items() if name != "floor, TCP"
+    )  # which is too little to see
+
+
+@pytest.mark.slow
+def test_a_forwarder_can_stand_behind_rsyslog_as_in_the_box_that_was_replaced(tmp_path: Path) -> None:
+    program = tmp_path / "peer.py"
+    program.write_text(PEER)
+    rows = bench(
+        "--messages", "300", "--only", "omfwd", "--replaced", f"old={sys.executable} {program} {{port}} {{sink}} 0"
+    )
+    assert list(rows) == ["rsyslog omfwd + old", "rsyslog omfwd + old, RFC 3164"]
+    assert {row["lost"] for row in rows.values()} == {"0"}
 
 
 @pytest.mark.slow
