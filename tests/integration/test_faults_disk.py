@@ -2,7 +2,6 @@
 
 import json
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from tests.harness.load import RelpLoad
 from tests.harness.net import wait_until
 from tests.harness.processes import Relay
 from tests.harness.senders import numbered, octet_counted, rfc5424
+from tests.harness.small_disk import small_disk as disk_of
 from tests.integration.test_faults_loki import arrives
 from tests.loki_double import LokiUnderTest
 
@@ -23,16 +23,8 @@ MIB = 2**20
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 6 MiB. Mounting needs root, as the tests of the image do."""
-    directory = tmp_path / "disk"
-    directory.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=6m", "none", str(directory)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.strip()}")
-    yield directory
-    subprocess.run(["umount", "-l", str(directory)], check=True)
+    with disk_of(tmp_path, size=6 * MIB) as disk:
+        yield disk
 
 
 def random_text(number: int) -> bytes:
