@@ -16,6 +16,10 @@ def plain(words: list[str]) -> Callable[[], int] | None:
             return _relay(path)
         case ["relay", "run", option] if option.startswith("--config="):
             return _relay(option.removeprefix("--config="))
+        case ["relay", "receive", "--config" | "-c", path] if not path.startswith("-"):
+            return _receiver(path)
+        case ["relay", "receive", option] if option.startswith("--config="):
+            return _receiver(option.removeprefix("--config="))
         case ["status", *options] if set(options) <= {"--json", "--watch", "-w"}:
             return _status(options)
         case ["console"]:
@@ -28,6 +32,15 @@ def _relay(path: str) -> Callable[[], int]:
         from appliance.cli.relay_process import run_relay
 
         return run_relay(path)
+
+    return run
+
+
+def _receiver(path: str) -> Callable[[], int]:
+    def run() -> int:
+        from appliance.cli.receiver_process import run_receiver
+
+        return run_receiver(path)
 
     return run
 

@@ -27,6 +27,14 @@ def run(config: ConfigFile = DEFAULT_PATH) -> None:
     raise typer.Exit(run_relay(config))
 
 
+@app.command(epilog="Example: appliance relay receive --config appliance.yaml")
+def receive(config: ConfigFile = DEFAULT_PATH) -> None:
+    """Take plain syslog over TCP, as listeners.tcp says, and hand it over to the relay, until SIGTERM."""
+    from appliance.cli.receiver_process import run_receiver
+
+    raise typer.Exit(run_receiver(config))
+
+
 @app.command(hidden=True, epilog="Example: appliance relay stand-in --config appliance.yaml --until-gone 1234")
 def stand_in(
     config: ConfigFile = DEFAULT_PATH,

@@ -14,6 +14,13 @@ from appliance.config.units import Duration, Endpoint, Size
 class Listen(Section):
     """Where the relay listens; what is absent is off."""
 
+    handover: Annotated[
+        str | None,
+        Meta(
+            description="Directory of the files that rsyslog and the receiver hand over; on the appliance itself "
+            "always /var/lib/appliance/handover."
+        ),
+    ] = None
     relp: Annotated[Endpoint | None, Meta(description="RELP, acknowledged after the message is on disk.")] = None
     syslog_tcp: Annotated[Endpoint | None, Meta(description="Syslog over TCP, RFC 5424, octet-counted or LF.")] = None
     push: Annotated[Endpoint | None, Meta(description="Loki push API.")] = None
@@ -116,7 +123,7 @@ class Relay(Section):
         default_factory=Connections
     )
     relp_window: Annotated[
-        int, Meta(description="Messages rsyslog may send ahead of our acknowledgement.", ge=1, le=100000)
+        int, Meta(description="Messages that a sender by RELP may send ahead of our acknowledgement.", ge=1, le=100000)
     ] = 20000
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="What the relay writes to its own log.")

@@ -7,7 +7,6 @@ must not pass them in the first place.
 Source: sd-daemon(3) for the `<4>` prefixes that tell journald the level.
 """
 
-import asyncio
 import logging
 import os
 import re
@@ -174,6 +173,8 @@ def _is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
 
 async def sum_up_regularly(handler: LimitedHandler, period: float = 30.0) -> None:
     """For a task of the event loop: counts of what was suppressed are said even when all is quiet again."""
+    import asyncio  # here: the receiver has no use for it
+
     while True:
         await asyncio.sleep(period)
         handler.sum_up()

@@ -4,12 +4,12 @@ The protocol is sd_notify(3): datagrams to the socket of NOTIFY_SOCKET, a path o
 Without that variable everything here does nothing. When to say what is the service's business.
 """
 
-import asyncio
 import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from array import array
+from collections.abc import Callable, Mapping, Sequence
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,29 @@ class Notifier:
         except OSError as error:
             log.warning("systemd could not be told", extra={"error": str(error)})
 
+    def store(self, name: str, descriptors: Sequence[int]) -> bool:
+        """Give systemd open descriptors to keep for the next process of this unit; False when it did not take them.
+
+        It closes its copy of a socket that is shut down on both sides, and all of them when the unit is stopped
+        for good. Source: sd_pid_notify_with_fds(3), systemd.service(5) on FileDescriptorStoreMax=.
+        """
+        if not self._address:
+            return False
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+                sender.setblocking(False)
+                rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))
+                sender.sendmsg([f"FDSTORE=1\nFDNAME={name}".encode()], [rights], 0, self._address)
+        except OSError as error:
+            log.warning("systemd did not take open sockets", extra={"error": str(error)})
+            return False
+        return True
+
+    @property
+    def present(self) -> bool:
+        """Whether somebody listens to what is said here."""
+        return bool(self._address)
+
     def ready(self, status: str = "") -> None:
         self.send("READY=1", f"STATUS={status}")
 
@@ -61,6 +84,8 @@ class Notifier:
         """
         if not self.watchdog_period:
             return
+        import asyncio  # here: the receiver, which has no use for it, would pay 6 MiB of memory
+
         while True:
             if alive():
                 self.send("WATCHDOG=1")

@@ -33,10 +33,13 @@ class Process:
     def start(self) -> None:
         assert not self.running
         self._log = self.log.open("ab")
-        environment = {**os.environ, **self.env}
         self._child = subprocess.Popen(
-            self.command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
+            self.command, cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
         )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, **self.env}
 
     @property
     def running(self) -> bool:

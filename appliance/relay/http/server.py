@@ -8,7 +8,6 @@ given a complete request and return a complete response.
 import asyncio
 import contextlib
 import logging
-import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from dataclasses import dataclass, field
 import h11
 
 from appliance.config.units import Endpoint
-from appliance.errors import ApplianceError
+from appliance.relay.listen.bind import BACKLOG, open_listener
 
 log = logging.getLogger(__name__)
 
@@ -93,28 +92,6 @@ class _RequestRefused(Exception):
     def __init__(self, response: Response) -> None:
         super().__init__(response.status)
         self.response = response
-
-
-BACKLOG = 2000
-"""Connections that may wait to be accepted; a burst of more is reset by the kernel with what was sent on them."""
-
-
-def open_listener(endpoint: Endpoint) -> socket.socket:
-    """A listening TCP socket; `:port` and `[::]:port` take IPv4 and IPv6. Raise ApplianceError."""
-    host, port = endpoint.host, endpoint.port
-    try:
-        if host in ("", "::") and socket.has_dualstack_ipv6():
-            with contextlib.suppress(OSError):  # IPv6 may be switched off
-                return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=BACKLOG)
-        family, _, _, _, address = socket.getaddrinfo(
-            host or "0.0.0.0", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
-    except OSError as error:
-        raise ApplianceError(
-            f"cannot listen on {endpoint}: {error.strerror or error}",
-            hint="see who holds the port with `ss -ltnp`, or set another address under relay.listen",
-        ) from error
 
 
 class HttpServer:

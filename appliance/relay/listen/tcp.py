@@ -12,7 +12,7 @@ from collections.abc import Callable
 from appliance.config.units import Endpoint
 from appliance.relay import inputs
 from appliance.relay.hot import Conn
-from appliance.relay.http.server import BACKLOG, open_listener
+from appliance.relay.listen.bind import BACKLOG, open_listener
 from appliance.relay.listen.intake import READ, Intake
 
 log = logging.getLogger(__name__)
