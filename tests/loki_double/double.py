@@ -232,6 +232,11 @@ class InProcessLoki:
     def clear(self) -> None:
         self.front.clear()
 
+    def set_clock(self, seconds_ahead: float, *, date: bool = True) -> None:
+        """Let Loki's clock, and the Date header that it sends, be ahead of the real one (negative: behind)."""
+        self.double.clock = lambda: time.time_ns() + int(seconds_ahead * 1e9)
+        self.front.now = (lambda: time.time() + seconds_ahead) if date else None
+
     def set_limits(self, **limits: Any) -> None:
         self.double.limits.update(**limits)
 

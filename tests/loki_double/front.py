@@ -13,7 +13,7 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Protocol, cast
@@ -98,6 +98,8 @@ class Front:
         self.statuses: Counter[int] = Counter()
         self.pushes = 0
         self.last_headers: Mapping[str, str] = {}
+        self.now: Callable[[], float] | None = time.time
+        """What the Date header is made from; None: no such header."""
         self.arrivals: list[float] = []  # time.monotonic() of each push, for tests of pacing
         self._fault: Fault | None = None
         self._released = threading.Event()
@@ -283,8 +285,14 @@ class _Handler(BaseHTTPRequestHandler):
                 socket.socket(fileno=self.connection.detach()).close()
         return True
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        now = self.server.front.now
+        return super().date_time_string(now() if timestamp is None and now else timestamp)
+
     def _answer(self, response: Response) -> None:
-        self.send_response(response.status)
+        self.send_response_only(response.status)
+        if self.server.front.now is not None:
+            self.send_header("Date", self.date_time_string())
         headers = {"Content-Type": "text/plain; charset=utf-8", **response.headers}
         for name, value in headers.items():
             self.send_header(name, value)

@@ -76,16 +76,7 @@ class Ingester:
         stream = known.get(pushed.name)
         if stream is None:
             if len(known) >= limits.max_streams:
-                return (
-                    "stream_limit",
-                    len(pushed.entries),
-                    Answer(
-                        429,
-                        f"maximum active stream limit exceeded when trying to create stream {pushed.name}, reduce the "
-                        "number of active streams (reduce labels or reduce label values), or contact your Loki "
-                        f"administrator to see if the limit can be increased, user: '{tenant}'",
-                    ),
-                )
+                return ("stream_limit", len(pushed.entries), self._no_room(tenant, pushed.name))
             stream = known[pushed.name] = Stream(pushed.name, pushed.labels, Bucket(limits.per_stream_burst))
         behind = int(limits.max_chunk_age * SECOND / 2)
         store: list[Entry] = []
@@ -143,6 +134,17 @@ class Ingester:
                 _failed(400, tenant, stream.name, failed[:_SHOWN_ERRORS], len(failed), len(pushed.entries)),
             )
         return None
+
+    def _no_room(self, tenant: str, name: str) -> Answer:
+        """validation.StreamLimitErrorMsg of Loki 3.x, or of 2.9."""
+        named = self._limits.names_streams
+        return Answer(
+            429,
+            f"{'maximum' if named else 'Maximum'} active stream limit exceeded"
+            f"{f' when trying to create stream {name}' if named else ''}, reduce the "
+            "number of active streams (reduce labels or reduce label values), or contact your Loki "
+            f"administrator to see if the limit can be increased, user: '{tenant}'",
+        )
 
 
 def _failed(status: int, tenant: str, name: str, shown: list[tuple[int, str]], failed: int, total: int) -> Answer:

@@ -30,6 +30,7 @@ class Limits:
     max_metadata_size: int = 64 * KB
     max_metadata_count: int = 128
     max_message: int = 4 * MB  # grpc_server_max_recv_msg_size
+    names_streams: bool = True  # whether a stream that there is no room for is named, as Loki 3 does and 2 did not
 
     def update(self, **values: Any) -> None:
         known = {field.name for field in fields(self)}

@@ -166,7 +166,7 @@ def test_what_was_cut_not_understood_or_given_up_of_the_dead_letters_is_told(par
     parts.intake.stats.holding = True
     for number in range(9):
         letter = DeadLetter("t", '{a="b"}', Entry(number, b"x" * 100, ()), "refused", "why")
-        parts.dead_letters.bury([letter], lambda: None)
+        parts.dead_letters.keep([letter], lambda: None)
     status = look(parts)
     assert (status.frames_cut, status.protocol_errors, status.queue.acknowledgements_held) == (4, 2, True)
     assert status.dead_letters.kept == 9
@@ -181,7 +181,7 @@ def test_what_was_cut_not_understood_or_given_up_of_the_dead_letters_is_told(par
         file.unlink()
     blocked.rmdir()
     blocked.write_text("no directory")
-    parts.dead_letters.bury([DeadLetter("t", "{}", Entry(1, b"x", ()), "refused", "why")], lambda: None)
+    parts.dead_letters.keep([DeadLetter("t", "{}", Entry(1, b"x", ()), "refused", "why")], lambda: None)
     assert look(parts).dead_letters.unwritten == 1
 
 

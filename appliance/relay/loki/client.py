@@ -27,6 +27,7 @@ from urllib3.exceptions import (
 
 from appliance import __version__
 from appliance.config import model
+from appliance.relay.loki.clock import clock_skew
 from appliance.relay.loki.credentials import Identity, SecretFile, SecretUnreadable, identity
 from appliance.relay.loki.response import Answer, Failure
 from appliance.relay.loki.transport_errors import classify
@@ -103,7 +104,7 @@ class LokiClient:
         limit: int = _BODY_LIMIT,
     ) -> Answer:
         """One request, without retries or redirects."""
-        started = time.monotonic()
+        started, sent_at = time.monotonic(), time.time()
         deadline = started + self._loki.timeout
         try:
             all_headers = {**self._fixed, **headers, **self._authorization()}
@@ -119,6 +120,7 @@ class LokiClient:
                 retries=False, redirect=False, preload_content=False, assert_same_host=False,
                 timeout=urllib3.Timeout(connect=min(_CONNECT_TIMEOUT, self._loki.timeout), read=self._loki.timeout),
             )  # fmt: skip
+            received_at = time.time()
             text = self._read(response, deadline, limit)
             return Answer(
                 response.status,
@@ -127,6 +129,7 @@ class LokiClient:
                 response.headers.get("Content-Type", ""),
                 response.headers.get("Location", ""),
                 seconds=time.monotonic() - started,
+                clock_skew=clock_skew(response.headers.get("Date", ""), sent_at, received_at),
             )
         except (HTTPError, OSError, SecretUnreadable, ValueError) as error:
             if self._stopped:

@@ -1,52 +1,35 @@
-"""The verdicts about single streams and entries that Loki writes into a 400 or 429.
+"""What an answer of Loki says about single streams and entries, as `Rejection`s.
 
-Pure: from the text of an answer to `Verdict`s, and from the stream a verdict names to ours. Loki's
-own spelling of a stream has the label `service_name` added. The texts are those of Loki 3.x
-(pkg/validation/validate.go, pkg/ingester/stream.go, pkg/ingester/instance.go).
+Pure: from the text of an answer to rejections, and from the stream a rejection names to ours. Which words
+mean what is `loki/limit_table.py`; here are the spellings of streams, times and sizes.
 """
 
 import calendar
-import enum
+import html
+import json
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from appliance.relay.loki import limit_table
 from appliance.relay.loki.label_syntax import LabelSyntaxError, format_labels, parse_labels
+from appliance.relay.loki.limit_table import LABEL_SET, TIME, LokiLimit, Reason
 
 _ADDED_BY_LOKI = "service_name"
-
-
-class Reason(enum.StrEnum):
-    """Why Loki refuses an entry or a stream; the values are counted under in metrics."""
-
-    TOO_OLD = "too_old"
-    TOO_NEW = "too_new"
-    TOO_FAR_BEHIND = "too_far_behind"
-    LINE_TOO_LONG = "line_too_long"
-    METADATA_TOO_LARGE = "metadata_too_large"
-    METADATA_TOO_MANY = "metadata_too_many"
-    LABEL_NAMES = "too_many_label_names"
-    LABEL_LENGTH = "label_too_long"
-    LABEL_SYNTAX = "invalid_labels"
-    STREAM_RATE = "stream_rate"
-    STREAM_LIMIT = "stream_limit"
-
-
-DISTRIBUTOR = frozenset(Reason) - {Reason.TOO_FAR_BEHIND, Reason.STREAM_RATE, Reason.STREAM_LIMIT}
-"""Reasons found before anything is stored: told whatever the order of the streams, and the same
-for every entry that breaks the same rule. The others are the ingester's, about the last stream only."""
+_LONGEST = 64 * 1024
+"""Characters of a body that are searched."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """One refusal. Fields that do not apply to the reason are empty."""
+class Rejection:
+    """One refusal. Fields that do not apply to the limit are empty."""
 
-    reason: Reason
+    limit: LokiLimit
     stream: str = ""
-    """The stream as Loki wrote it."""
-    limit: int = 0
+    """The stream as Loki wrote it; empty where it names none."""
+    allowed: int = 0
     """Bytes, pairs, or bytes a second that are allowed."""
     cutoff_ns: int = 0
     """Oldest acceptable time stamp, cut to the second; the last that was named."""
@@ -57,104 +40,103 @@ class Verdict:
     stamps_ns: tuple[int, ...] = ()
     """Time stamps of refused entries, as many as were listed."""
 
-
-_LABEL_SET = r'(\{(?:[^"{}]|"(?:[^"\\]|\\.)*")*\})'
-"""A label set; what stands in quotes may be anything."""
-
-
-def _stream_then(words: str) -> re.Pattern[str]:
-    """`'{…}'` and then the words."""
-    return re.compile(f"stream '{_LABEL_SET}' {words}")
+    @property
+    def reason(self) -> str:
+        """The name of the limit."""
+        return self.limit.name
 
 
-_STAMP = r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[^\s,;']*)"
-_PATTERNS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Verdict]], ...] = (
-    (
-        _stream_then(rf"has timestamp too old: {_STAMP}, oldest acceptable timestamp is: {_STAMP}"),
-        lambda m: Verdict(Reason.TOO_OLD, m[1], cutoff_ns=parse_time(m[3]), stamps_ns=(parse_time(m[2]),)),
-    ),
-    (
-        _stream_then(rf"has timestamp too new: {_STAMP}"),
-        lambda m: Verdict(Reason.TOO_NEW, m[1], stamps_ns=(parse_time(m[2]),)),
-    ),
-    (
-        re.compile(rf"max entry size '(\d+)' bytes exceeded for stream '{_LABEL_SET}' while adding an entry"),
-        lambda m: Verdict(Reason.LINE_TOO_LONG, m[2], int(m[1])),
-    ),
-    (
-        _stream_then(r"has structured metadata too large: '\d+' bytes, limit: '(\d+)' bytes"),
-        lambda m: Verdict(Reason.METADATA_TOO_LARGE, m[1], int(m[2])),
-    ),
-    (
-        _stream_then(r"has too many structured metadata labels: '\d+', limit: '(\d+)'"),
-        lambda m: Verdict(Reason.METADATA_TOO_MANY, m[1], int(m[2])),
-    ),
-    (
-        _stream_then(r"has \d+ label names; limit (\d+)"),
-        lambda m: Verdict(Reason.LABEL_NAMES, m[1], int(m[2])),
-    ),
-    (_stream_then(r"has label (?:name|value) too long"), lambda m: Verdict(Reason.LABEL_LENGTH, m[1])),
-    (_stream_then(r"has duplicate label name"), lambda m: Verdict(Reason.LABEL_SYNTAX, m[1])),
-    (
-        re.compile(r"couldn't parse labels: |[Ee]rror parsing labels '|at least one label pair is required per stream"),
-        lambda m: Verdict(Reason.LABEL_SYNTAX),
-    ),
-    (
-        re.compile(
-            r"Per stream rate limit exceeded \(limit: ([0-9.]+ ?[A-Za-z]*)/sec\) while attempting to ingest for "
-            rf"stream '{_LABEL_SET}' totaling"
-        ),
-        lambda m: Verdict(Reason.STREAM_RATE, m[2], parse_size(m[1])),
-    ),
-    (
-        re.compile(
-            rf"aximum active stream limit exceeded when trying to create stream {_LABEL_SET}, reduce the number"
-        ),
-        lambda m: Verdict(Reason.STREAM_LIMIT, m[1]),
-    ),
-)
 _BEHIND = re.compile(
     r"entry with timestamp (\S+ \S+ \+0000 UTC)[^\n]*? ignored, reason: 'entry too far behind, "
-    rf"(?:entry timestamp is: {_STAMP}, )?oldest acceptable timestamp is: {_STAMP}'"
+    rf"(?:entry timestamp is: {TIME}, )?oldest acceptable timestamp is: ({TIME})'",
+    re.IGNORECASE,
 )
-_TOTAL = re.compile(r"total ignored: (\d+) out of \d+ for stream: (\{.*\})", re.DOTALL)
-_REPEATED = re.compile(r"(\d+) errors like: [^;]*$")
-_OUT_OF_ORDER = "entry out of order"
-"""What a Loki without unordered writes says; the same as too far behind with a window of nothing."""
+_TOTAL = re.compile(rf"total ignored: (\d+) out of \d+ for stream: ({LABEL_SET})", re.IGNORECASE)
+_REPEATED = re.compile(r"(\d+) errors like: [^;]*$", re.IGNORECASE)
+_OUT_OF_ORDER = re.compile("entry out of order|entry too far behind", re.IGNORECASE)
+"""What a Loki without unordered writes says: the same as too far behind with a window of nothing."""
+_LABELS = re.compile(LABEL_SET)
+_TAG = re.compile(r"<(?:!--.*?--|[/!]?[a-zA-Z][^<>]{0,1000})>", re.DOTALL)
 
 
-def verdicts_of(body: str) -> tuple[Verdict, ...]:
-    """All verdicts in an answer, each stream and reason once, with all time stamps named for it."""
-    found: dict[tuple[Reason, str], Verdict] = {}
-    for pattern, make in _PATTERNS:
-        for match in pattern.finditer(body):
-            verdict = make(match)
-            repeated = _REPEATED.search(body, max(match.start() - 80, 0), match.start())
-            verdict = replace(verdict, ignored=int(repeated[1]) if repeated else 1)
-            known = found.get((verdict.reason, verdict.stream))
-            if known is not None:
-                stamps = known.stamps_ns + verdict.stamps_ns
-                verdict = replace(known, stamps_ns=stamps, ignored=known.ignored + verdict.ignored)
-            found[verdict.reason, verdict.stream] = verdict
-    behind = _too_far_behind(body)
+def plain_text(body: str) -> str:
+    """What a body says, without the JSON or HTML that a gateway or proxy wrapped around it."""
+    body = body[:_LONGEST]
+    first = body.lstrip()[:1]
+    if first in ("{", "["):
+        try:
+            return "\n".join(_strings(json.loads(body)))
+        except (ValueError, RecursionError):
+            return body
+    if first == "<":
+        return html.unescape(_TAG.sub(" ", body))
+    return body
+
+
+def _strings(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from _strings(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _strings(each)
+
+
+def rejections_of(body: str) -> tuple[Rejection, ...]:
+    """All rejections in an answer, each stream and limit once, with all time stamps named for it."""
+    text = plain_text(body)
+    found: dict[tuple[str, str], Rejection] = {}
+    taken: list[tuple[int, int]] = []
+    # What stands in a stream's labels is a sender's, and says nothing about limits.
+    labels = [match.span() for match in _LABELS.finditer(text)]
+    for limit in limit_table.LIMITS:
+        for pattern in limit.words:
+            for match in pattern.finditer(text):
+                if any(start < match.start() < end for start, end in labels):
+                    continue
+                if any(start < match.end() and match.start() < end for start, end in taken):
+                    continue  # the same words, understood better by an earlier pattern
+                taken.append(match.span())
+                one = _rejection(limit, match)
+                repeated = _REPEATED.search(text, max(match.start() - 80, 0), match.start())
+                one = replace(one, ignored=int(repeated[1]) if repeated else 1)
+                known = found.get((one.reason, one.stream))
+                if known is not None:
+                    stamps = known.stamps_ns + one.stamps_ns
+                    one = replace(known, stamps_ns=stamps, ignored=known.ignored + one.ignored)
+                found[one.reason, one.stream] = one
+    behind = _too_far_behind(text)
     if behind is not None:
         found[behind.reason, behind.stream] = behind
     return tuple(found.values())
 
 
-def _too_far_behind(body: str) -> Verdict | None:
-    entries = _BEHIND.findall(body)
-    if not entries and _OUT_OF_ORDER not in body:
+def _rejection(limit: LokiLimit, match: re.Match[str]) -> Rejection:
+    named = {name: text for name, text in match.groupdict().items() if text}
+    return Rejection(
+        limit,
+        named.get("stream", ""),
+        parse_size(named.get("allowed", "")),
+        cutoff_ns=parse_time(named.get("cutoff", "")),
+        stamps_ns=(parse_time(named["stamp"]),) if "stamp" in named else (),
+    )
+
+
+def _too_far_behind(text: str) -> Rejection | None:
+    entries = _BEHIND.findall(text)
+    if not entries and not _OUT_OF_ORDER.search(text):
         return None
-    total = _TOTAL.search(body)
-    cutoffs = [parse_time(cutoff) for _, _, cutoff in entries] or [0]
-    return Verdict(
-        Reason.TOO_FAR_BEHIND,
+    total = _TOTAL.search(text)
+    cutoffs = [parse_time(cutoff) for _, cutoff in entries] or [0]
+    return Rejection(
+        limit_table.limit(Reason.TOO_FAR_BEHIND),
         total[2] if total else "",
         cutoff_ns=max(cutoffs),
         first_cutoff_ns=cutoffs[0],
         ignored=int(total[1]) if total else len(entries),
-        stamps_ns=tuple(parse_time(stamp) for stamp, _, _ in entries),
+        stamps_ns=tuple(parse_time(stamp) for stamp, _ in entries),
     )
 
 

@@ -1,17 +1,16 @@
 """What an answer of Loki, or of whatever answers in its place, means for the push it is about.
 
-Pure: from an `Answer` to a `Judgement`. What is then done with the push is the sender's; how single
-entries are mended is `send/repair.py`. Loki's words are those of distributor and ingester as Loki 3.x
-writes them (pkg/validation/validate.go, pkg/ingester/stream.go) and as they were seen.
+Pure: from an `Answer` to a `Diagnosis`. What then happens to the push is `send/settle.py`; by which words
+Loki reports each of its limits is `loki/limit_table.py`.
 """
 
 import enum
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from appliance.relay.loki.rejections import Reason, Verdict, verdicts_of
+from appliance.relay.loki.limit_table import About, Reason, Then, limit
+from appliance.relay.loki.rejections import Rejection, rejections_of
 
 _LONGEST_WAIT = 3600.0
 """Seconds of a Retry-After that are believed."""
@@ -47,6 +46,8 @@ class Answer:
     detail: str = ""
     """What the system or library said about the failure."""
     seconds: float = 0.0
+    clock_skew: float | None = None
+    """Seconds that the server's clock is ahead of ours (negative: behind), by its Date header."""
 
     @property
     def code(self) -> str:
@@ -58,7 +59,7 @@ class Kind(enum.Enum):
     """What has to happen with the push."""
 
     STORED = "stored"
-    PARTIAL = "partial"  # verdicts about some streams or entries; the rest was stored
+    PARTIAL = "partial"  # rejections of some streams or entries; the rest was stored
     TENANT_RATE = "tenant_rate"  # nothing stored; later, slower
     TOO_LARGE = "too_large"  # nothing stored; smaller
     RETRY = "retry"  # perhaps nothing stored; later
@@ -67,17 +68,21 @@ class Kind(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class Diagnosis:
+    """What an answer means."""
+
     kind: Kind
     cause: str
     """What happened, for people; one clause, no secrets."""
     remedy: str
     """What to do about it, one sentence."""
-    verdicts: tuple[Verdict, ...] = ()
+    rejections: tuple[Rejection, ...] = ()
     retry_after: float | None = None
     """Seconds that the server asked to wait."""
-    limit: int = 0
+    allowed: int = 0
     """The number of bytes (a second) that Loki named as its limit; 0 if none."""
+    explained: bool = True
+    """Whether the answer's words were understood; else it is its status alone that counts."""
 
 
 _REMEDIES = {
@@ -129,98 +134,94 @@ _NOT_LOKI = (
 )
 _WHOLE = "couldn't parse labels"
 """Found before anything is stored: the whole push is refused for the labels of one stream."""
-_RATE = re.compile(r"ingestion rate limit exceeded.*?\(limit: (\d+) bytes/sec\)", re.DOTALL)
-_LARGER = re.compile(r"message larger than max \(\d+ vs\. (\d+)\)")
 
 
-def judge(answer: Answer, now: float) -> Judgement:
-    """`now` in Unix seconds is for a Retry-After that is a date."""
+def diagnose(answer: Answer, now: float) -> Diagnosis:
+    """What the answer means; `now` in Unix seconds is for a Retry-After that is a date."""
     if answer.failure is not None:
-        return _judge_failure(answer.failure, answer.detail)
+        return _diagnose_failure(answer.failure, answer.detail)
     status, body = answer.status, answer.body
     wait = parse_retry_after(answer.retry_after, now)
     said = f"HTTP {status}" + (f": {_short(body)}" if body.strip() else "")
     if status in _CONFIGURATION:
         cause, remedy = _CONFIGURATION[status]
-        return Judgement(Kind.CONFIGURATION, f"{cause} ({said})", remedy, retry_after=wait)
+        return Diagnosis(Kind.CONFIGURATION, f"{cause} ({said})", remedy, retry_after=wait)
     if 200 <= status < 300:
         if body.lstrip()[:1] == "<" or "html" in answer.content_type:
-            return Judgement(
+            return Diagnosis(
                 Kind.CONFIGURATION, f"what answers is a web page, not Loki ({said})", "check host and path of loki.url"
             )
-        return Judgement(Kind.STORED, "", "")
+        return Diagnosis(Kind.STORED, "", "")
     if 300 <= status < 400:
         target = f" to {_short(answer.location)}" if answer.location else ""
-        return Judgement(
+        return Diagnosis(
             Kind.CONFIGURATION,
             f"redirected{target}, which pushes do not follow ({said})",
             "write the final URL in loki.url",
         )
-    if status == 413 or "message larger than max" in body:
-        match = _LARGER.search(body)
-        return Judgement(
-            Kind.TOO_LARGE,
-            f"the push is too large for Loki or a proxy ({said})",
-            "set loki.limits.push_size to what they take; smaller pushes are tried",
-            limit=int(match[1]) if match else 0,
-        )
+    rejections = rejections_of(body)
+    if status == 413 and all(one.limit.then is not Then.SPLIT for one in rejections):
+        rejections = (Rejection(limit(Reason.PUSH_SIZE)),)
+    return _by_rejections(rejections, body, said, wait) or _by_status(status, body, said, wait)
+
+
+def _diagnose_failure(failure: Failure, detail: str) -> Diagnosis:
+    kind = Kind.CONFIGURATION if failure is Failure.CREDENTIALS else Kind.RETRY
+    # That a connection was refused is all that there is to say.
+    cause = _CAUSES[failure] + (f": {_short(detail)}" if detail and failure is not Failure.REFUSED else "")
+    return Diagnosis(kind, cause, _REMEDIES[failure])
+
+
+def _by_rejections(
+    rejections: tuple[Rejection, ...], body: str, said: str, wait: float | None
+) -> Diagnosis | None:  # fmt: skip
+    """What the answer says in words that are known; None if there are none."""
+    whole = [one for one in rejections if one.limit.about is About.TENANT]
+    parts = tuple(one for one in rejections if one.limit.about is not About.TENANT)
+    if any(one.limit.then is Then.SPLIT for one in whole):
+        kind, chosen = Kind.TOO_LARGE, next(one for one in whole if one.limit.then is Then.SPLIT)
+    elif _WHOLE in body.lower():
+        syntax = tuple(one for one in parts if one.limit.then is Then.RELABEL)
+        cause = f"labels that Loki cannot parse ({said})"
+        return Diagnosis(Kind.REFUSED, cause, "look at the dead letters", syntax[:1])
+    elif parts:
+        kind, chosen = Kind.PARTIAL, parts[0]
+    elif whole:
+        kind, chosen = Kind.TENANT_RATE, whole[0]
+    else:
+        return None
+    return Diagnosis(
+        kind,
+        f"{chosen.limit.cause} ({said})",
+        chosen.limit.remedy,
+        parts if kind is Kind.PARTIAL else (),
+        wait,
+        0 if kind is Kind.PARTIAL else chosen.allowed,
+    )
+
+
+def _by_status(status: int, body: str, said: str, wait: float | None) -> Diagnosis:
+    """What the status alone means."""
     if status == 429:
-        return _judge_429(body, said, wait)
+        rate = limit(Reason.TENANT_RATE)
+        return Diagnosis(
+            Kind.TENANT_RATE, f"{rate.cause} ({said})", rate.remedy, retry_after=wait, explained=wait is not None
+        )
     if 400 <= status < 500 and status not in (408, 425):
-        return _judge_400(status, body, said)
-    return Judgement(
+        for words, cause, remedy in _NOT_LOKI:
+            if words in body:
+                return Diagnosis(Kind.CONFIGURATION, f"{cause} ({said})", remedy)
+        return Diagnosis(
+            Kind.REFUSED,
+            f"refused for a reason that is not known ({said})",
+            "look at the dead letters and at Loki's log",
+            explained=False,
+        )
+    return Diagnosis(
         Kind.RETRY,
         f"Loki or a proxy fails ({said})",
         "look at the log of Loki and of the proxies before it",
         retry_after=wait,
-    )
-
-
-def _judge_failure(failure: Failure, detail: str) -> Judgement:
-    kind = Kind.CONFIGURATION if failure is Failure.CREDENTIALS else Kind.RETRY
-    # That a connection was refused is all that there is to say.
-    cause = _CAUSES[failure] + (f": {_short(detail)}" if detail and failure is not Failure.REFUSED else "")
-    return Judgement(kind, cause, _REMEDIES[failure])
-
-
-def _judge_429(body: str, said: str, wait: float | None) -> Judgement:
-    verdicts = tuple(v for v in verdicts_of(body) if v.reason in (Reason.STREAM_RATE, Reason.STREAM_LIMIT))
-    if verdicts:
-        if verdicts[0].reason is Reason.STREAM_RATE:
-            cause, remedy = "a stream is over Loki's rate per stream", "raise per_stream_rate_limit in Loki"
-        else:
-            cause, remedy = (
-                "the tenant has too many streams",
-                "raise max_global_streams_per_user in Loki or use fewer labels",
-            )
-        return Judgement(Kind.PARTIAL, f"{cause} ({said})", remedy, verdicts, wait)
-    rate = _RATE.search(body)
-    return Judgement(
-        Kind.TENANT_RATE,
-        f"the tenant is over Loki's ingestion rate ({said})",
-        "raise ingestion_rate_mb and ingestion_burst_size_mb in Loki, or send less",
-        retry_after=wait,
-        limit=int(rate[1]) if rate else 0,
-    )
-
-
-def _judge_400(status: int, body: str, said: str) -> Judgement:
-    verdicts = verdicts_of(body)
-    if _WHOLE in body:
-        verdicts = tuple(verdict for verdict in verdicts if verdict.reason is Reason.LABEL_SYNTAX)
-        return Judgement(Kind.REFUSED, f"labels that Loki cannot parse ({said})", "look at the dead letters", verdicts)
-    if verdicts and status == 400:
-        return Judgement(
-            Kind.PARTIAL,
-            f"Loki refused entries ({said})",
-            "look at the dead letters and at the clocks of the senders",
-            verdicts,
-        )
-    for words, cause, remedy in _NOT_LOKI:
-        if words in body:
-            return Judgement(Kind.CONFIGURATION, f"{cause} ({said})", remedy)
-    return Judgement(
-        Kind.REFUSED, f"refused for a reason that is not known ({said})", "look at the dead letters and at Loki's log"
     )
 
 

@@ -29,7 +29,7 @@ from appliance.config.secret_files import check_secret_files
 from appliance.config.units import Duration
 from appliance.relay.loki.client import LokiClient, make_context
 from appliance.relay.loki.credentials import SecretUnreadable
-from appliance.relay.loki.response import Answer, Kind, judge
+from appliance.relay.loki.response import Answer, Kind, diagnose
 from appliance.relay.loki.transport_errors import classify
 
 _PUSH_PATH = "/loki/api/v1/push"
@@ -236,8 +236,8 @@ def _connect(addresses: Sequence[str], port: int, deadline: float) -> socket.soc
 def _failed(step: str, error: OSError, loki: Loki) -> Finding:
     """Return what an error means for lines, in the words that the relay has for it."""
     failure, detail = classify(error)
-    judgement = judge(Answer(failure=failure, detail=detail), time.time())
-    cause, remedy = judgement.cause, judgement.remedy
+    diagnosis = diagnose(Answer(failure=failure, detail=detail), time.time())
+    cause, remedy = diagnosis.cause, diagnosis.remedy
     if loki.proxy:
         cause, remedy = cause.replace("Loki", "the proxy"), remedy.replace("Loki", "the proxy").replace("url", "proxy")
     return Finding(step, False, cause[:1].upper() + cause[1:] if loki.proxy else cause, remedy)
@@ -289,8 +289,8 @@ def _ask_loki(client: LokiClient, loki: Loki) -> Iterator[Finding]:
     if path.endswith(_PUSH_PATH):
         ready = client.get(f"{prefix}/ready")
         if ready.failure is not None:  # whoever does not answer this answers no push
-            judgement = judge(ready, time.time())
-            yield Finding("ready", False, judgement.cause, judgement.remedy)
+            diagnosis = diagnose(ready, time.time())
+            yield Finding("ready", False, diagnosis.cause, diagnosis.remedy)
             return
         if ready.status == 200:
             yield Finding("ready", True, "Loki says that it is ready")
@@ -307,10 +307,10 @@ def _ask_loki(client: LokiClient, loki: Loki) -> Iterator[Finding]:
     elif answer.status == 400 and "stream" in answer.body:
         yield Finding("authentication", True, "Loki accepts our pushes")
     else:
-        judgement = judge(answer, time.time())
-        detail = judgement.cause or f"the answer is no Loki's: HTTP {answer.status}"
-        later = judgement.kind in (Kind.TENANT_RATE,)
-        yield Finding("authentication", None if later else False, detail, judgement.remedy or "check loki.url")
+        diagnosis = diagnose(answer, time.time())
+        detail = diagnosis.cause or f"the answer is no Loki's: HTTP {answer.status}"
+        later = diagnosis.kind in (Kind.TENANT_RATE,)
+        yield Finding("authentication", None if later else False, detail, diagnosis.remedy or "check loki.url")
         return
     if path.endswith(_PUSH_PATH):
         labels = client.get(f"{prefix}/loki/api/v1/labels")

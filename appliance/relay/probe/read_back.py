@@ -15,7 +15,7 @@ from appliance.config import model
 from appliance.relay.loki.client import LokiClient
 from appliance.relay.loki.label_syntax import format_labels
 from appliance.relay.loki.push_format import Entry, encode_json, encode_stream, scan
-from appliance.relay.loki.response import Answer, Judgement, Kind, judge
+from appliance.relay.loki.response import Answer, Diagnosis, Kind, diagnose
 from appliance.relay.probe.check import Finding, check_loki
 from appliance.relay.send.request import compress
 
@@ -62,18 +62,18 @@ def verify(
     client = LokiClient(loki)
     try:
         sent = [Counted(str(number), entries, None) for number in range(streams)]
-        judgement = Judgement(Kind.STORED, "", "")
+        diagnosis = Diagnosis(Kind.STORED, "", "")
         for body in _pushes(loki, run, streams, entries, now()):
-            judgement = max(judgement, judge(_push(client, loki, body), now()), key=_worse)
-            if judgement.kind not in (Kind.STORED, Kind.PARTIAL):
-                return Verification(False, sent, _refused(judgement))
+            diagnosis = max(diagnosis, diagnose(_push(client, loki, body), now()), key=_worse)
+            if diagnosis.kind not in (Kind.STORED, Kind.PARTIAL):
+                return Verification(False, sent, _refused(diagnosis))
         found, queried = _count_back(client, run, streams * entries, timeout, now, sleep)
     finally:
         client.close()
     if found is None:
-        return Verification(None if judgement.kind is Kind.STORED else False, sent, _no_queries(queried))
+        return Verification(None if diagnosis.kind is Kind.STORED else False, sent, _no_queries(queried))
     counts = [Counted(one.stream, one.sent, found.get(one.stream, 0)) for one in sent]
-    return Verification(all(one.found == one.sent for one in counts), counts, _verdict(counts, judgement))
+    return Verification(all(one.found == one.sent for one in counts), counts, _verdict(counts, diagnosis))
 
 
 def _pushes(loki: model.Loki, run: str, streams: int, entries: int, now: float) -> Iterator[bytes]:
@@ -102,8 +102,8 @@ def _push(client: LokiClient, loki: model.Loki, body: bytes) -> Answer:
     return client.push(compress(body))
 
 
-def _worse(judgement: Judgement) -> int:
-    return {Kind.STORED: 0, Kind.PARTIAL: 1}.get(judgement.kind, 2)
+def _worse(diagnosis: Diagnosis) -> int:
+    return {Kind.STORED: 0, Kind.PARTIAL: 1}.get(diagnosis.kind, 2)
 
 
 def _count_back(
@@ -155,8 +155,8 @@ def base_path(target: str) -> str:
     return path.rstrip("/")
 
 
-def _refused(judgement: Judgement) -> Finding:
-    return Finding("push", False, judgement.cause, judgement.remedy)
+def _refused(diagnosis: Diagnosis) -> Finding:
+    return Finding("push", False, diagnosis.cause, diagnosis.remedy)
 
 
 def _no_queries(answer: Answer) -> Finding:
@@ -169,15 +169,15 @@ def _no_queries(answer: Answer) -> Finding:
     )
 
 
-def _verdict(counts: list[Counted], judgement: Judgement) -> Finding:
+def _verdict(counts: list[Counted], diagnosis: Diagnosis) -> Finding:
     sent, found = sum(one.sent for one in counts), sum(one.found or 0 for one in counts)
     detail = f"{found} of {sent} entries in {len(counts)} streams were counted back"
     if found == sent:
         return Finding("count", True, detail)
     if found > sent:
         return Finding("count", False, detail, "something between here and Loki repeats pushes")
-    if judgement.kind is Kind.PARTIAL:
-        return Finding("count", False, f"{detail}: {judgement.cause}", judgement.remedy)
+    if diagnosis.kind is Kind.PARTIAL:
+        return Finding("count", False, f"{detail}: {diagnosis.cause}", diagnosis.remedy)
     return Finding(
         "count",
         False,

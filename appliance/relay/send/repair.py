@@ -1,4 +1,4 @@
-"""Mends entries and labels that Loki refuses, so that what they say arrives all the same.
+"""Repairs entries and labels that Loki refuses, so that what they say arrives all the same.
 
 Pure functions from values to values. A time stamp out of bounds is replaced and the original kept
 as structured metadata `original_timestamp`; a line or metadata too long is cut; labels too many or
@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 
 from appliance.config.model import LokiLimits
 from appliance.relay.loki.label_syntax import LabelSyntaxError, format_labels, parse_labels
+from appliance.relay.loki.limit_table import SIZES, Learned, LokiLimit, Reason
 from appliance.relay.loki.push_format import Entry, RawEntry, encode_entry
-from appliance.relay.loki.rejections import Reason, Verdict
+from appliance.relay.loki.rejections import Rejection
 
 ORIGINAL_TIMESTAMP = "original_timestamp"
 REPAIRED = "repaired"
@@ -33,6 +34,8 @@ class Bounds:
     line_size: int = _FOREVER
     metadata_size: int = _FOREVER
     metadata_count: int = _FOREVER
+    others: tuple[tuple[LokiLimit, int], ...] = ()
+    """Limits that know themselves what breaks them, and what they allow."""
 
     @classmethod
     def of(cls, limits: LokiLimits, now_ns: int, margin: float = 0.0) -> "Bounds":
@@ -45,29 +48,26 @@ class Bounds:
             limits.metadata_count,
         )
 
-    def narrowed(self, verdicts: Iterable[Verdict]) -> "Bounds":
-        """These bounds, or those that the distributor's verdicts show where they are narrower."""
+    def narrowed(self, rejections: Iterable[Rejection]) -> "Bounds":
+        """These bounds, or those that the distributor's rejections show where they are narrower."""
         bounds = self
-        for verdict in verdicts:
-            match verdict.reason:
-                case Reason.TOO_OLD:
-                    # Loki names the cutoff in whole seconds, so what lies within that second is refused, too.
-                    stamps = [stamp + _SECOND for stamp in verdict.stamps_ns]
-                    bounds = replace(bounds, oldest_ns=max(bounds.oldest_ns, verdict.cutoff_ns + _SECOND, *stamps))
-                case Reason.TOO_NEW if verdict.stamps_ns:
-                    bounds = replace(bounds, newest_ns=min(bounds.newest_ns, min(verdict.stamps_ns) - 1))
-                case Reason.LINE_TOO_LONG if verdict.limit:
-                    bounds = replace(bounds, line_size=min(bounds.line_size, verdict.limit))
-                case Reason.METADATA_TOO_LARGE if verdict.limit:
-                    bounds = replace(bounds, metadata_size=min(bounds.metadata_size, verdict.limit))
-                case Reason.METADATA_TOO_MANY if verdict.limit:
-                    bounds = replace(bounds, metadata_count=min(bounds.metadata_count, verdict.limit))
-                case _:
-                    pass
+        for one in rejections:
+            learns = one.limit.learns
+            if learns is Learned.OLDEST:
+                # Loki names the cutoff in whole seconds, so what lies within that second is refused, too.
+                stamps = [stamp + _SECOND for stamp in one.stamps_ns]
+                bounds = replace(bounds, oldest_ns=max(bounds.oldest_ns, one.cutoff_ns + _SECOND, *stamps))
+            elif learns is Learned.NEWEST and one.stamps_ns:
+                bounds = replace(bounds, newest_ns=min(bounds.newest_ns, min(one.stamps_ns) - 1))
+            elif learns in SIZES and one.allowed:
+                narrower = {learns.value: min(getattr(bounds, learns.value), one.allowed)}
+                bounds = replace(bounds, **narrower)
+            elif learns is Learned.OTHER:
+                bounds = replace(bounds, others=(*bounds.others, (one.limit, one.allowed)))
         return bounds
 
 
-def broken(entry: Entry, bounds: Bounds) -> Reason | None:
+def broken(entry: Entry, bounds: Bounds) -> str | None:
     """The first of the bounds that the entry breaks, in Loki's order; None if it keeps to all."""
     if entry.timestamp_ns < bounds.oldest_ns:
         return Reason.TOO_OLD
@@ -79,10 +79,13 @@ def broken(entry: Entry, bounds: Bounds) -> Reason | None:
         return Reason.METADATA_TOO_LARGE
     if len(entry.metadata) > bounds.metadata_count:
         return Reason.METADATA_TOO_MANY
+    for limit, allowed in bounds.others:
+        if limit.breaks is not None and limit.breaks(entry, allowed):
+            return limit.name
     return None
 
 
-def mend(entry: Entry, bounds: Bounds, stamp_ns: int, word: str = "") -> Entry:
+def repair(entry: Entry, bounds: Bounds, stamp_ns: int, word: str = "") -> Entry:
     """The entry within the bounds; `stamp_ns` replaces a time stamp that is not.
 
     With a `word` the time stamp is replaced whatever it is, for that reason.
@@ -105,7 +108,11 @@ def mend(entry: Entry, bounds: Bounds, stamp_ns: int, word: str = "") -> Entry:
         if len(fitting) < len(metadata):
             words.append("metadata")
         metadata = fitting
-    return Entry(stamp, line, tuple(_marked(metadata, words)))
+    repaired = Entry(stamp, line, tuple(_marked(metadata, words)))
+    for limit, allowed in bounds.others:
+        if limit.breaks is not None and limit.fix is not None and limit.breaks(repaired, allowed):
+            repaired = limit.fix(repaired, allowed)
+    return repaired
 
 
 def out_of_time(stamp_ns: int, bounds: Bounds, edge_ns: int) -> Reason | None:
@@ -118,7 +125,7 @@ def out_of_time(stamp_ns: int, bounds: Bounds, edge_ns: int) -> Reason | None:
 
 
 def restamp(raw: RawEntry, bounds: Bounds, stamp_ns: int, reason: Reason) -> bytes:
-    """The entry, encoded, with another time stamp; what `mend` does, without decoding where that is not needed."""
+    """The entry, encoded, with another time stamp; what `repair` does, without decoding where that is not needed."""
     rest = raw.rest
     if (
         rest is None
@@ -126,8 +133,9 @@ def restamp(raw: RawEntry, bounds: Bounds, stamp_ns: int, reason: Reason) -> byt
         or rest.count(_TAG_OF_METADATA) > bounds.metadata_count - 2  # as many pairs at most
         or ORIGINAL_TIMESTAMP.encode() in rest
         or REPAIRED.encode() in rest
+        or bounds.others
     ):
-        return encode_entry(mend(raw.decoded(), bounds, stamp_ns, reason))
+        return encode_entry(repair(raw.decoded(), bounds, stamp_ns, reason))
     original = format_time(raw.timestamp_ns)
     return raw.restamped(stamp_ns, ((ORIGINAL_TIMESTAMP, original), (REPAIRED, reason)))
 
@@ -202,7 +210,7 @@ def label_reason(text: str, limits: LokiLimits, names: int = 0) -> Reason | None
     return Reason.LABEL_LENGTH if too_long else None
 
 
-def mend_labels(
+def repair_labels(
     text: str, limits: LokiLimits, drop_order: Sequence[str], names: int = 0
 ) -> tuple[str, tuple[tuple[str, str], ...]]:
     """Labels that Loki takes, and those that move to metadata.

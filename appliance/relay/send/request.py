@@ -1,7 +1,7 @@
-"""What one push carries: whole segments, some streams of them, or streams that were mended.
+"""What one push carries: whole segments, some streams of them, or streams that were repaired.
 
 Values and the making of request bodies from them. A segment is done when nothing of it is left in
-any parcel. Whole segments go as they lie on disk: raw snappy blocks can be put one after the other,
+any push. Whole segments go as they lie on disk: raw snappy blocks can be put one after the other,
 since their back-references are relative, so that even many small segments are joined unopened.
 Source: snappy's format_description.txt.
 """
@@ -9,7 +9,7 @@ Source: snappy's format_description.txt.
 import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cramjam
 
@@ -27,46 +27,70 @@ from appliance.relay.loki.push_format import (
 from appliance.relay.spool.spool import Segment
 
 _NEVER = 1 << 62
-"""Later than any time: of a parcel that carries nothing any more."""
+"""Later than any time: of a push that carries nothing any more."""
 _KEPT_RAW = 8 * 2**20
 
 
 @dataclass(slots=True, eq=False)
-class Carriage:
-    """A segment that is being sent."""
+class SegmentRef:
+    """A segment that is being sent, and how much of it is still to be taken."""
 
     segment: Segment
-    pieces: int = 1
-    """Pieces of it that have not been taken by Loki yet."""
+    outstanding: int = 1
+    """Slices of it, and dead letters to be written, that are not done yet."""
     waiting: int = 0
-    """Those of them that wait in the queue of a single stream."""
+    """Slices of it that wait in the queue of a single stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """How the tries to send a slice went."""
+
+    failures: int = 0
+    """Pushes that failed without a rejection."""
+    tries: int = 0
+    """Those of them that were its own: while other pushes succeeded; or refusals of a single entry."""
+    stored_seen: int = -1
+    """How many pushes had succeeded when this last failed."""
+    doubted_at: int = -1
+    """How many pushes had succeeded when this was first refused without a reason we know."""
+    refusals: int = 0
+    """Times that the tenant's rate stood in the way."""
+    held: int = 0
+    """Times that it was held because only Loki's clock refuses it."""
+
+    @property
+    def tried(self) -> bool:
+        """Whether a push with it was refused or failed."""
+        return bool(self.failures or self.tries or self.refusals)
+
+    def doubted(self, stored: int) -> "History":
+        """Refused without a known reason when `stored` pushes had succeeded."""
+        return self if self.doubted_at >= 0 else replace(self, doubted_at=stored)
+
+
+NEW = History()
 
 
 @dataclass(slots=True, eq=False)
-class Piece:
+class StreamSlice:
     """Some streams of one segment."""
 
-    carriage: Carriage
+    ref: SegmentRef
     listed: tuple[StreamPart, ...] | None = None
     """The streams, once somebody had to look at them one by one: see `parts`."""
     whole: bool = True
     """The segment's bytes go as they are."""
     body: bytes | None = None
-    """Uncompressed streams that stand in place of the segment's own: mended, or split by entries."""
-    mended: bool = False
+    """Uncompressed streams that stand in place of the segment's own: repaired, or split by entries."""
+    repaired: bool = False
     charged: bool = False
     """Counted in the stream's rate already."""
     solo: bool = False
-    """In a push without other pieces."""
-    failures: int = 0
-    """Pushes that failed without a verdict."""
-    tries: int = 0
-    """Those of them that were its own: while other pushes succeeded."""
-    stored_seen: int = -1
-    """How many pushes had succeeded when this last failed."""
-    doubted_at: int = -1
-    """How many pushes had succeeded when this was first refused without a reason we know."""
-
+    """In a push without other slices."""
+    for_clock: bool = False
+    """Held because only Loki's clock refuses it."""
+    history: History = NEW
     streams: BatchStreams | None = None
     """The streams of the whole segment; None before it was looked into."""
     sliced: StreamPart | None = None
@@ -79,10 +103,6 @@ class Piece:
         if self.listed is None and self.streams is not None:
             self.listed = tuple(list_parts(self.streams))
         return self.listed or ()
-
-    @parts.setter
-    def parts(self, parts: tuple[StreamPart, ...]) -> None:
-        self.listed = parts
 
     @property
     def known(self) -> bool:
@@ -97,12 +117,12 @@ class Piece:
 
     @property
     def entries(self) -> int:
-        return self.carriage.segment.entries if self.whole else self._counts()[1]
+        return self.ref.segment.entries if self.whole else self._counts()[1]
 
     @property
     def size(self) -> int:
         """Uncompressed bytes."""
-        return self.carriage.segment.raw_size if self.whole else self._counts()[2]
+        return self.ref.segment.raw_size if self.whole else self._counts()[2]
 
     def _counts(self) -> tuple[tuple[StreamPart, ...], int, int]:
         parts = self.parts
@@ -111,7 +131,7 @@ class Piece:
         return self._counted
 
     def slice(self, raw: bytes) -> None:
-        """Keep of the segment's bytes only those of this piece's one part, for as long as it is under way."""
+        """Keep of the segment's bytes only those of this slice's one part, for as long as it is under way."""
         part = self.parts[0]
         self.body = bytes(memoryview(raw)[part.offset : part.offset + part.length])
         self.sliced, self.listed = part, (part._replace(offset=0),)
@@ -121,83 +141,99 @@ class Piece:
         if self.sliced is not None:
             self.listed, self.body, self.sliced = (self.sliced,), None, None
 
-    def altered(self, body: bytes, *, mended: bool) -> "Piece":
-        """A piece of the same segment with other bytes."""
-        parts = tuple(scan(body))
-        mended = mended or self.mended
-        return Piece(self.carriage, parts, whole=False, body=body, mended=mended, solo=True, doubted_at=self.doubted_at)
+    def altered(self, body: bytes, *, repaired: bool, history: History | None = None) -> "StreamSlice":
+        """A slice of the same segment with other bytes."""
+        return StreamSlice(
+            self.ref,
+            tuple(scan(body)),
+            whole=False,
+            body=body,
+            repaired=repaired or self.repaired,
+            solo=True,
+            history=replace(NEW, doubted_at=(history or self.history).doubted_at),
+        )
+
+    def subset(self, parts: tuple[StreamPart, ...], history: History | None = None) -> "StreamSlice":
+        """A slice with some of the streams of this one."""
+        return StreamSlice(
+            self.ref, parts, whole=False, body=self.body, repaired=self.repaired,
+            history=replace(NEW, doubted_at=(history or self.history).doubted_at),
+        )  # fmt: skip
+
+    def alone(self, part: StreamPart) -> "StreamSlice":
+        """A slice with one of the streams of this one, to go in a push of its own."""
+        if self.sliced is not None:
+            return StreamSlice(self.ref, (self.sliced,), whole=False, solo=True)
+        return StreamSlice(self.ref, (part,), whole=False, body=self.body, repaired=self.repaired, solo=True)
 
 
 @dataclass(slots=True, eq=False)
-class HeldStream:
-    """The pieces of one stream that go alone, in order, at the stream's own pace."""
+class StreamQueue:
+    """The slices of one stream that go alone, in order, at the stream's own pace."""
 
     labels: str
-    pieces: deque[Piece] = field(default_factory=deque)
+    slices: deque[StreamSlice] = field(default_factory=deque)
     ready_at: float = 0.0
     in_flight: bool = False
 
 
 @dataclass(slots=True, eq=False)
-class Parcel:
-    """One push."""
+class PushRequest:
+    """What goes to Loki in one push."""
 
     tenant: str
-    pieces: list[Piece]
-    held: HeldStream | None = None
+    slices: list[StreamSlice]
+    stream: StreamQueue | None = None
     """The queue whose head this is."""
     planned: bool = False
     fresh: bool = False
     """Overtakes the backlog."""
     new: set[str] = field(default_factory=set)
     """Streams that Loki may not have yet."""
-    refusals: int = 0
-    """Times that the tenant's rate stood in the way."""
     ready_at: float = 0.0
     _labels: frozenset[str] | None = None
 
     @property
     def created_ms(self) -> int:
-        return min((piece.carriage.segment.created_ms for piece in self.pieces), default=_NEVER)
+        return min((one.ref.segment.created_ms for one in self.slices), default=_NEVER)
 
     @property
     def oldest_ns(self) -> int:
-        return min((piece.carriage.segment.oldest_ns for piece in self.pieces), default=_NEVER)
+        return min((one.ref.segment.oldest_ns for one in self.slices), default=_NEVER)
 
     @property
     def size(self) -> int:
-        return sum(piece.size for piece in self.pieces)
+        """Uncompressed bytes."""
+        return sum(one.size for one in self.slices)
 
     @property
     def entries(self) -> int:
-        return sum(piece.entries for piece in self.pieces)
+        return sum(one.entries for one in self.slices)
 
     def carries(self, labels: str) -> bool:
         """Whether a stream is in it; True while that is not known."""
         if self._labels is None:
-            if not all(piece.known for piece in self.pieces):
+            if not all(one.known for one in self.slices):
                 return True
-            self._labels = frozenset(labels for piece in self.pieces for labels in piece.labels())
+            self._labels = frozenset(labels for one in self.slices for labels in one.labels())
         return labels in self._labels
 
-    def split(self) -> "list[Parcel] | None":
-        """Two parcels with half of its streams each; None if it carries but one."""
-        if len(self.pieces) > 1:
-            middle = len(self.pieces) // 2
-            groups = [self.pieces[:middle], self.pieces[middle:]]
-        else:
-            piece = self.pieces[0]
-            parts = piece.parts
-            if len(parts) < 2:
-                return None
-            middle = len(parts) // 2
-            piece.carriage.pieces += 1
-            groups = [[_subset(piece, parts[:middle])], [_subset(piece, parts[middle:])]]
-        return [Parcel(self.tenant, group, planned=True, new=self.new) for group in groups]
+
+Group = tuple[StreamSlice, ...]
+"""The slices of one push."""
 
 
-def _subset(piece: Piece, parts: tuple[StreamPart, ...]) -> Piece:
-    return Piece(piece.carriage, parts, whole=False, body=piece.body, mended=piece.mended, doubted_at=piece.doubted_at)
+def in_two(slices: Sequence[StreamSlice], history: Sequence[History] = ()) -> tuple[Group, Group] | None:
+    """The slices in two groups with half of their streams each; None if there is but one stream."""
+    if len(slices) > 1:
+        middle = len(slices) // 2
+        return tuple(slices[:middle]), tuple(slices[middle:])
+    one, parts = slices[0], slices[0].parts
+    if len(parts) < 2:
+        return None
+    middle = len(parts) // 2
+    known = history[0] if history else None
+    return (one.subset(parts[:middle], known),), (one.subset(parts[middle:], known),)
 
 
 class RawCache:
@@ -255,50 +291,50 @@ class Opener:
             self._raw = bytearray()
 
 
-class Cargo:
-    """The bytes of a parcel's pieces, in memory while it is under way."""
+class SegmentBytes:
+    """The bytes of a push's slices, in memory while it is under way."""
 
     def __init__(self) -> None:
         self._compressed: dict[int, bytes] = {}
         self._raw: dict[int, bytes] = {}
 
-    def forget(self, carriage: Carriage) -> None:
+    def forget(self, ref: SegmentRef) -> None:
         """Free the bytes of a segment."""
-        self._compressed.pop(carriage.segment.sequence, None)
-        self._raw.pop(carriage.segment.sequence, None)
+        self._compressed.pop(ref.segment.sequence, None)
+        self._raw.pop(ref.segment.sequence, None)
 
-    def put(self, carriage: Carriage, compressed: bytes) -> None:
-        self._compressed[carriage.segment.sequence] = compressed
+    def put(self, ref: SegmentRef, compressed: bytes) -> None:
+        self._compressed[ref.segment.sequence] = compressed
 
-    def raw(self, piece: Piece) -> bytes:
-        """The uncompressed bytes that the offsets of the piece's parts refer to."""
-        if piece.body is not None:
-            return piece.body
-        sequence = piece.carriage.segment.sequence
+    def raw(self, one: StreamSlice) -> bytes:
+        """The uncompressed bytes that the offsets of the slice's parts refer to."""
+        if one.body is not None:
+            return one.body
+        sequence = one.ref.segment.sequence
         raw = self._raw.get(sequence)
         if raw is None:
             raw = self._raw[sequence] = bytes(cramjam.snappy.decompress_raw(self._compressed[sequence]))
         return raw
 
-    def block(self, piece: Piece) -> bytes:
-        """The piece as a raw snappy block."""
-        if piece.whole:
-            return self._compressed[piece.carriage.segment.sequence]
-        return compress(select(self.raw(piece), piece.parts))
+    def block(self, one: StreamSlice) -> bytes:
+        """The slice as a raw snappy block."""
+        if one.whole:
+            return self._compressed[one.ref.segment.sequence]
+        return compress(select(self.raw(one), one.parts))
 
 
-def request_body(pieces: Sequence[Piece], cargo: Cargo, *, json: bool, merged: bool) -> bytes:
-    """The pieces as one body: a raw snappy block, or JSON.
+def request_body(slices: Sequence[StreamSlice], data: SegmentBytes, *, json: bool, merged: bool) -> bytes:
+    """The slices as one body: a raw snappy block, or JSON.
 
     `merged`: all are of one stream and go as one stream, for Loki answers for the last one only.
     """
-    if merged and len(pieces) > 1:
-        parts = [(cargo.raw(piece), part) for piece in pieces for part in piece.parts]
+    if merged and len(slices) > 1:
+        parts = [(data.raw(one), part) for one in slices for part in one.parts]
         body = merge(parts[0][1].labels, parts)
         return encode_json(body, scan(body)) if json else compress(body)
     if not json:
-        return join_blocks([cargo.block(piece) for piece in pieces])
-    body = b"".join(select(cargo.raw(piece), piece.parts) for piece in pieces)
+        return join_blocks([data.block(one) for one in slices])
+    body = b"".join(select(data.raw(one), one.parts) for one in slices)
     return encode_json(body, scan(body))
 
 
@@ -340,13 +376,13 @@ def _varint(value: int) -> bytes:
     return bytes(encoded)
 
 
-def in_chunks(piece: Piece, raw: bytes, part: StreamPart, largest: int) -> Iterable[Piece]:
-    """The entries of one stream in pieces of at most `largest` bytes, as far as single entries allow."""
+def in_chunks(one: StreamSlice, raw: bytes, part: StreamPart, largest: int) -> Iterable[StreamSlice]:
+    """The entries of one stream in slices of at most `largest` bytes, as far as single entries allow."""
     pending = [(raw, part)]
     while pending:
-        body, one = pending.pop(0)
-        pair = halves(body, one) if one.length > largest else None
+        body, rest = pending.pop(0)
+        pair = halves(body, rest) if rest.length > largest else None
         if pair is None:
-            yield piece.altered(select(body, [one]), mended=False)
+            yield one.altered(select(body, [rest]), repaired=False)
         else:
             pending[:0] = [(half, scan(half)[0]) for half in pair]

@@ -1,4 +1,4 @@
-"""What the sender counts, and what it says about its state. Plain values, read by metrics and status."""
+"""What is counted for one destination, and its state. Plain values, read by metrics and status."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -40,7 +40,7 @@ class Histogram:
 
 @dataclass(slots=True)
 class SenderStats:
-    """Counts since start. Written under the sender's lock, read without."""
+    """Counts since start. Written under the destination's lock, read without."""
 
     pushes: int = 0
     """Requests made."""
@@ -57,9 +57,9 @@ class SenderStats:
     rate_limited: dict[str, int] = field(default_factory=lambda: {"tenant": 0, "stream": 0, "streams": 0})
     """429s of each kind: the tenant's rate, one stream's rate, the number of streams."""
     rejected: dict[str, int] = field(default_factory=dict)
-    """Entries that Loki refused, by reason; what became of them is in the next three."""
+    """Entries that Loki refused, by reason; what became of them is in those that follow."""
     repaired: dict[str, int] = field(default_factory=dict)
-    """Entries mended and sent again, or mended before, by reason."""
+    """Entries repaired and sent again, or repaired before, by reason."""
     dead_lettered: dict[str, int] = field(default_factory=dict)
     dead_lettered_bytes: dict[str, int] = field(default_factory=dict)
     """Bytes of their lines."""
@@ -76,10 +76,11 @@ class SenderStats:
     in_flight: int = 0
     held_streams: int = 0
     """Streams that wait for their rate, or for a push of their own."""
+    held: dict[str, int] = field(default_factory=dict)
+    """Entries that were held for a while as only Loki's clock refuses them, by reason."""
+    held_for_clock: int = 0
+    """Those of them that are held now."""
+    clock_skew: float | None = None
+    """Seconds that Loki's clock is ahead of ours (negative: behind), to about a second; None: not known."""
     partial_segments: int = 0
     """Segments of which some streams have been sent and others wait."""
-
-
-def add(counts: dict[str, int], key: str, number: int = 1) -> None:
-    """Add to a count by key."""
-    counts[key] = counts.get(key, 0) + number

@@ -3,8 +3,8 @@
 Pure: what was sent so far, and the time, are values; `now` is monotonic, in seconds. For each
 stream of a tenant it knows a token bucket (bytes), the newest time stamp sent, and the newest that
 Loki may hold, which differs while we do not know what was sent before we started. From these `plan`
-tells which parts of a push may go as they are; what is near a limit goes last or alone, so that
-Loki's answer is about it; what is over it waits; what Loki would refuse is mended first. The common
+says which parts of a push may go as they are; what is near a limit goes last or alone, so that
+Loki's answer is about it; what is over it waits; what Loki would refuse is repaired first. The common
 case, a segment of which nothing is near a limit, is one compiled pass.
 Source: Loki's per_stream_rate_limit, max_chunk_age, max_global_streams_per_user.
 """
@@ -16,8 +16,10 @@ from typing import Any
 
 from appliance.config.model import LokiLimits
 from appliance.relay.hot import BatchStreams, Room, StreamState, charge_whole
+from appliance.relay.loki.limit_table import SIZES, Learned
 from appliance.relay.loki.push_format import StreamPart
-from appliance.relay.loki.rejections import Reason, Verdict
+from appliance.relay.loki.rejections import Rejection
+from appliance.relay.send.outcome import Bound, Cutoff, Lesson, NoRoom, Reduced, SlowerStream
 
 MARGIN = 0.9
 """Share of each limit that is used."""
@@ -28,7 +30,8 @@ _GENERATION = 20_000
 _PERIOD = 900.0
 """Seconds; a stream not used for one to two of them is forgotten, as Loki forgets it after half an hour."""
 _SECOND = 1_000_000_000
-_LASTING = frozenset((Reason.LINE_TOO_LONG, Reason.METADATA_TOO_LARGE, Reason.METADATA_TOO_MANY))
+_NO_ROOM = 300.0
+"""Seconds for which each new stream goes alone after Loki had no room for one."""
 
 
 class Need(enum.Enum):
@@ -36,7 +39,7 @@ class Need(enum.Enum):
 
     LAST = "last"  # in this push, after all others
     QUEUE = "queue"  # alone, in its turn, when the rate allows
-    MEND = "mend"  # time stamps replaced first
+    REPAIR = "repair"  # time stamps replaced first
     SPLIT = "split"  # too large for one push of its stream
     REDUCE = "reduce"  # Loki has no room for this stream: fewer labels
 
@@ -62,14 +65,14 @@ class StreamLimits:
         self._reduced: dict[str, tuple[str, tuple[tuple[str, str], ...], float]] = {}
         self._no_room_until = float("-inf")
         self.contradicted_until = float("-inf")
-        """Until when Loki's window is thought to be narrower than told: mended entries go alone."""
+        """Until when Loki's window is thought to be narrower than told: repaired entries go alone."""
         self.configure(limits)
 
     def configure(self, limits: LokiLimits) -> None:
         """Take new limits; what was learnt from answers about the old ones is forgotten."""
         self.limits = limits
-        self.verdicts: dict[Reason, Verdict] = {}
-        """The narrowest of the distributor's verdicts by reason: Loki's own limits may be lower than told."""
+        self.bounds: dict[str, Rejection] = {}
+        """The narrowest of the distributor's rejections by reason: Loki's own limits may be lower than told."""
         self.rate = max(limits.stream_rate * MARGIN, 1.0)
         self.burst = max(limits.stream_burst * MARGIN, 1.0)
         self.behind_ns = round(limits.behind * _SECOND)
@@ -152,7 +155,7 @@ class StreamLimits:
         if part.length > self.largest_part and part.entries > 1:
             return Need.SPLIT
         if part.oldest_ns < floor or part.newest_ns > ceiling:
-            return Need.MEND
+            return Need.REPAIR
         stream = self._stream(part.labels)
         if stream is None:
             if now < self._reduced.get(part.labels, ("", (), now))[2]:
@@ -167,7 +170,7 @@ class StreamLimits:
             # Sent before, but not answered for: only alone does the answer tell whether Loki has it.
             return Need.QUEUE
         if part.oldest_ns < stream.sent_ns - self.behind_ns:
-            return Need.MEND
+            return Need.REPAIR
         if part.oldest_ns < stream.newest_ns - self.window_ns:
             return Need.QUEUE
         if part.newest_ns - part.oldest_ns > self.window_ns:
@@ -225,6 +228,24 @@ class StreamLimits:
 
     # ---- after an answer -----------------------------------------------------------------------
 
+    def learn(self, lesson: Lesson, now: float) -> None:
+        """Change what an answer has shown to be otherwise."""
+        match lesson:
+            case Bound(rejection):
+                self._learn_bound(rejection)
+            case Cutoff(labels, cutoff_ns):
+                self._learn_cutoff(labels, cutoff_ns, now)
+            case SlowerStream(labels, allowed):
+                self.learn_rate(labels, allowed, now)
+            case NoRoom(labels):
+                # For a while each new one goes alone, so that it is answered for.
+                self._no_room_until = now + _NO_ROOM
+                self._streams.pop(labels, None)
+            case Reduced(labels, to, moved):
+                self.reduce(labels, to, moved, now)
+            case _:
+                raise AssertionError(f"{lesson} is not about streams")
+
     def confirm(self, part: StreamPart) -> None:
         """Loki took the part when it was alone: so it takes whatever is not older."""
         stream = self._stream(part.labels)
@@ -239,7 +260,7 @@ class StreamLimits:
             if stream is not None:
                 stream.exists = True
 
-    def learn_cutoff(self, labels: str, cutoff_ns: int, now: float) -> None:
+    def _learn_cutoff(self, labels: str, cutoff_ns: int, now: float) -> None:
         """Loki named the oldest time stamp that it takes for a stream."""
         stream = self._stream(labels)
         if stream is not None and cutoff_ns:
@@ -248,13 +269,14 @@ class StreamLimits:
             # Whether a newer entry or a shorter window is the cause: what counts is where the edge lies.
             stream.sent_ns = stream.newest_ns = cutoff_ns + self.behind_ns
 
-    def learn_bound(self, verdict: Verdict) -> None:
+    def _learn_bound(self, rejection: Rejection) -> None:
         """Loki's distributor named a limit that holds for every entry, and goes on to hold."""
-        if verdict.reason is Reason.TOO_OLD:
-            self.verdicts[verdict.reason] = verdict
-        elif verdict.reason in _LASTING and verdict.limit:
-            before = self.verdicts.get(verdict.reason, verdict)
-            self.verdicts[verdict.reason] = min(before, verdict, key=lambda one: one.limit)
+        learns = rejection.limit.learns
+        if learns in (Learned.OLDEST, Learned.OTHER):
+            self.bounds[rejection.reason] = rejection
+        elif learns in SIZES and rejection.allowed:
+            before = self.bounds.get(rejection.reason, rejection)
+            self.bounds[rejection.reason] = min(before, rejection, key=lambda one: one.allowed)
 
     def learn_rate(self, labels: str, limit: int, now: float) -> None:
         """Loki refused a part for its stream's rate, naming its limit in bytes a second (0: not named)."""
@@ -266,14 +288,6 @@ class StreamLimits:
         stream = self._stream(labels)
         if stream is not None:
             stream.full_at = now + self.burst / self.rate
-
-    def learn_no_room(self, now: float) -> None:
-        """Loki refused a new stream: for a while each new one goes alone, so that it is answered for."""
-        self._no_room_until = now + 300.0
-
-    def forget(self, labels: str) -> None:
-        """Loki has no such stream after all."""
-        self._streams.pop(labels, None)
 
     def reduce(self, labels: str, to: str, moved: Sequence[tuple[str, str]], now: float) -> None:
         """Remember for some minutes that a stream goes under fewer labels."""

@@ -64,10 +64,10 @@ class DeadLetters:
         with self._lock:
             return sum(len(letters) for letters, _ in self._unwritten)
 
-    def bury(self, letters: Sequence[DeadLetter], buried: Callable[[], None]) -> None:
-        """Keep letters and call `buried`; if they cannot be written now, both happens in `try_again`."""
+    def keep(self, letters: Sequence[DeadLetter], written: Callable[[], None]) -> None:
+        """Keep letters and call `written`; if they cannot be written now, both happen in `try_again`."""
         with self._lock:
-            self._unwritten.append((letters, buried))
+            self._unwritten.append((letters, written))
         self.try_again()
 
     def try_again(self) -> None:
@@ -76,19 +76,19 @@ class DeadLetters:
             with self._lock:
                 if not self._unwritten:
                     return
-                letters, buried = self._unwritten[0]
-                if not self._written(letters):
+                letters, written = self._unwritten[0]
+                if not self._try_to_write(letters):
                     if sum(len(waiting) for waiting, _ in self._unwritten) <= _UNWRITTEN or len(self._unwritten) == 1:
                         return
                     self.given_up += len(letters)
                 self._unwritten.popleft()
-            buried()
+            written()
 
-    def _written(self, letters: Sequence[DeadLetter]) -> bool:
+    def _try_to_write(self, letters: Sequence[DeadLetter]) -> bool:
         if time.monotonic() < self._again_at:
             return False
         try:
-            self._keep(letters)
+            self._append(letters)
         except OSError as error:
             self._again_at = time.monotonic() + _AGAIN
             log.error(
@@ -98,7 +98,7 @@ class DeadLetters:
             return False
         return True
 
-    def _keep(self, letters: Sequence[DeadLetter]) -> None:
+    def _append(self, letters: Sequence[DeadLetter]) -> None:
         """Append to the newest file, synced. Raises OSError; then nothing is kept."""
         data = b"".join(self._line(letter) for letter in letters)
         if not data:

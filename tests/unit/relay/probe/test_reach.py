@@ -9,7 +9,7 @@ import pytest
 from appliance.config.load import parse
 from appliance.config.model import Config, Loki
 from appliance.relay.loki.client import LokiClient
-from appliance.relay.loki.response import judge
+from appliance.relay.loki.response import diagnose
 from appliance.relay.probe import check
 from appliance.relay.probe.check import check_loki, check_spool
 from appliance.relay.probe.reach import reach
@@ -29,7 +29,7 @@ def test_a_refused_connection_has_the_same_words_here_and_in_the_relay() -> None
     to = loki(free_port())
     finding = reach(to)
     client = LokiClient(to)
-    told_by_relay = judge(client.push(b""), time.time())
+    told_by_relay = diagnose(client.push(b""), time.time())
     client.close()
     assert (finding.ok, finding.detail, finding.remedy) == (False, told_by_relay.cause, told_by_relay.remedy)
     assert finding.detail == "Loki refused the connection"

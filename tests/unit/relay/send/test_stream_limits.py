@@ -1,4 +1,4 @@
-"""Loki's limits on our side: what may go, what goes last or alone, what waits, what is mended."""
+"""Loki's limits on our side: what may go, what goes last or alone, what waits, what is repaired."""
 
 import pytest
 from hypothesis import given
@@ -57,10 +57,10 @@ def test_what_is_larger_than_half_a_burst_is_split() -> None:
     assert needs(known(), part(length=5000, entries=1)) == []
 
 
-def test_entries_out_of_bounds_are_mended_first() -> None:
-    assert needs(known(), part(oldest=-7 * 86400)) == [Need.MEND]
-    assert needs(known(), part(newest=600)) == [Need.MEND]
-    assert needs(known(), part(oldest=-3700)) == [Need.MEND]  # behind what we sent for sure
+def test_entries_out_of_bounds_are_repaired_first() -> None:
+    assert needs(known(), part(oldest=-7 * 86400)) == [Need.REPAIR]
+    assert needs(known(), part(newest=600)) == [Need.REPAIR]
+    assert needs(known(), part(oldest=-3700)) == [Need.REPAIR]  # behind what we sent for sure
 
 
 def test_entries_near_the_edge_of_the_window_go_alone() -> None:

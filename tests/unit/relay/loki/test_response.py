@@ -2,8 +2,9 @@
 
 import pytest
 
-from appliance.relay.loki.rejections import Reason, names, parse_size, parse_time, verdicts_of
-from appliance.relay.loki.response import Answer, Failure, Kind, judge, parse_retry_after
+from appliance.relay.loki.limit_table import Reason
+from appliance.relay.loki.rejections import names, parse_size, parse_time, rejections_of
+from appliance.relay.loki.response import Answer, Failure, Kind, diagnose, parse_retry_after
 
 STREAM = '{job="it\'s", path="a}, b", service_name="x"}'
 OLD = (
@@ -74,26 +75,26 @@ FULL = (
     ],
 )
 def test_each_answer_has_its_kind_and_reason(status: int, body: str, kind: Kind, reason: Reason | None) -> None:
-    judgement = judge(Answer(status, body), NOW)
-    assert judgement.kind is kind
-    assert [verdict.reason for verdict in judgement.verdicts] == ([reason] if reason else [])
-    assert kind is Kind.STORED or (judgement.cause and judgement.remedy)
-    if judgement.verdicts and reason is not Reason.LABEL_SYNTAX:
-        assert judgement.verdicts[0].stream == STREAM
+    diagnosis = diagnose(Answer(status, body), NOW)
+    assert diagnosis.kind is kind
+    assert [rejection.reason for rejection in diagnosis.rejections] == ([reason] if reason else [])
+    assert kind is Kind.STORED or (diagnosis.cause and diagnosis.remedy)
+    if diagnosis.rejections and reason is not Reason.LABEL_SYNTAX:
+        assert diagnosis.rejections[0].stream == STREAM
 
 
 @pytest.mark.parametrize("failure", list(Failure))
 def test_each_failure_says_what_happened_and_what_to_do(failure: Failure) -> None:
-    judgement = judge(Answer(failure=failure, detail="the detail"), NOW)
-    assert judgement.kind in (Kind.RETRY, Kind.CONFIGURATION)
-    assert "the detail" in judgement.cause and judgement.remedy
+    diagnosis = diagnose(Answer(failure=failure, detail="the detail"), NOW)
+    assert diagnosis.kind in (Kind.RETRY, Kind.CONFIGURATION)
+    assert ("the detail" in diagnosis.cause) is (failure is not Failure.REFUSED) and diagnosis.remedy
 
 
 def test_limits_that_loki_names_are_understood() -> None:
-    assert judge(Answer(429, "ingestion rate limit exceeded for user x (limit: 99 bytes/sec)"), NOW).limit == 99
-    assert judge(Answer(500, "received message larger than max (5 vs. 4)"), NOW).limit == 4
-    assert verdicts_of(RATE)[0].limit == 2**20
-    behind = verdicts_of(BEHIND)[0]
+    assert diagnose(Answer(429, "ingestion rate limit exceeded for user x (limit: 99 bytes/sec)"), NOW).allowed == 99
+    assert diagnose(Answer(500, "received message larger than max (5 vs. 4)"), NOW).allowed == 4
+    assert rejections_of(RATE)[0].allowed == 2**20
+    behind = rejections_of(BEHIND)[0]
     assert behind.cutoff_ns == 1_795_416_606 * 10**9
     assert (behind.ignored, behind.stamps_ns) == (1, (1_795_413_006_596_056_047,))
 
@@ -104,7 +105,7 @@ def test_several_kinds_in_one_body_are_kept_apart_and_counted() -> None:
         "timestamp is: 2026-11-16T07:50:06Z; 3 errors like: entry for stream '{b=\"2\"}' has timestamp too new: "
         "2026-11-23T08:50:06Z"
     )
-    assert {(v.reason, v.stream, v.ignored) for v in verdicts_of(body)} == {
+    assert {(v.reason, v.stream, v.ignored) for v in rejections_of(body)} == {
         (Reason.TOO_OLD, '{a="1"}', 2),
         (Reason.TOO_NEW, '{b="2"}', 3),
     }
