@@ -184,6 +184,18 @@ def test_generations_can_be_gone_back_to_the_machine_as_installed_included(host:
     assert Generations(host.layout).numbers() == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_an_ordinary_user_who_looks_at_generations_is_told_to_use_sudo(host: Host) -> None:
+    apply(plan(FIRST, host), host)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(ApplianceError, match="only root may look") as caught:
+            Generations(host.layout)
+    finally:
+        os.seteuid(0)
+    assert "sudo" in caught.value.hint
+
+
 def test_a_damaged_generation_is_refused(host: Host) -> None:
     apply(plan(FIRST, host), host)
     apply(plan(SECOND, host), host)

@@ -87,6 +87,8 @@ class Generations:
     def __init__(self, layout: Layout, *, boundary: Callable[[str], None] = lambda name: None) -> None:
         self.layout = layout
         self.path = layout.generations
+        if _is_closed(self.path):
+            raise ApplianceError("only root may look at the generations", hint="run the command with sudo")
         self._boundary = boundary  # called at each point at which a crash must be harmless
 
     # ---- reading ----------------------------------------------------------------------------
@@ -313,6 +315,14 @@ class Generations:
 def _but_the_text(manifest: Manifest) -> list[Item]:
     """Return what a generation makes of the machine: its files but for the text that they follow from."""
     return [item for item in manifest.items if item.path != CONFIG and item.kind != "absent"]
+
+
+def _is_closed(path: Path) -> bool:
+    """Tell whether this user may not look into a directory, or not even at it."""
+    try:
+        return path.exists() and not os.access(path, os.R_OK | os.X_OK, effective_ids=True)
+    except PermissionError:
+        return True
 
 
 def _encode(value: msgspec.Struct) -> bytes:

@@ -137,7 +137,7 @@ def time(facts: Facts) -> Part:
         "amber",
         "not synchronised",
         "the clock is not synchronised: no time server answers",
-        "check system.ntp.servers and UDP port 123 outwards; `chronyc sources` shows them",
+        "do the names in system.ntp.servers resolve, and is UDP port 123 open outwards? `appliance check` tests each",
     )
 
 
