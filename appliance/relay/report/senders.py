@@ -103,5 +103,13 @@ class Sources:
         return [source for source, _ in zip(reversed(self._table.values()), range(limit), strict=False)]
 
     def silent(self, now: float, listening_since: float) -> list[Source]:
-        """Those that sent regularly and do so no more, the one that fell silent last first."""
-        return [source for source in reversed(self._table.values()) if source.is_silent(now, listening_since)]
+        """Those that sent regularly and do so no more, the one that fell silent last first.
+
+        One that went over to another input has not fallen silent.
+        """
+        found, heard = [], set()
+        for source in reversed(self._table.values()):  # seen last first
+            if source.is_silent(now, listening_since) and source.sender not in heard:
+                found.append(source)
+            heard.add(source.sender)
+        return found

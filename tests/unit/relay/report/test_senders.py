@@ -75,6 +75,13 @@ def test_one_that_sent_regularly_and_stops_is_silent_until_it_sends_again_or_has
     assert sources.silent(now + 5 * HOUR + 1, long_ago) == []
 
 
+def test_one_that_went_over_to_another_input_is_not_silent() -> None:
+    now = time.time()
+    sources = busy(now)
+    sources.record("192.0.2.1", "tcp", 1, now + 5 * HOUR)
+    assert sources.silent(now + 5 * HOUR, now - 30 * 86400) == []
+
+
 def test_time_in_which_nobody_listened_makes_no_sender_silent() -> None:
     now = time.time()
     assert busy(now).silent(now + 9 * HOUR, listening_since=now + 8 * HOUR) == []
