@@ -202,6 +202,13 @@ def test_a_loss_is_a_problem_for_a_quarter_of_an_hour_and_a_count_for_ever(parts
     assert (status.problems, status.recent, status.dropped) == ([], {}, {"too_old": 5})
 
 
+def test_what_is_known_of_lokis_clock_is_told(parts: Parts) -> None:
+    assert look(parts).loki.clock_skew is None
+    parts.sender.stats.clock_skew, parts.sender.stats.held_for_clock = 1260.0, 7
+    loki = look(parts).loki
+    assert (loki.clock_skew, loki.held_for_clock) == (1260.0, 7)
+
+
 def test_many_lines_with_a_wrong_time_are_a_problem_and_those_of_one_sender_are_not(parts: Parts) -> None:
     recent = RateMeter(900)
     recent.sample(0.0, first_troubles(parts))

@@ -171,6 +171,8 @@ def build_status(parts: Parts, meter: RateMeter, recent: RateMeter, now: float |
             dead_lettered=dict(sender.dead_lettered),
             held_streams=sender.held_streams,
             in_flight=sender.in_flight,
+            clock_skew=sender.clock_skew,
+            held_for_clock=sender.held_for_clock,
         ),
         streams=StreamsStatus(
             intake.guard.active,

@@ -71,7 +71,8 @@ class ErrorStatus(msgspec.Struct):
 class LokiStatus(msgspec.Struct):
     """`state`: ok, waiting (will try again), held (needs a change of configuration), idle (nothing sent yet).
 
-    `pushes` are requests made; `entries` and `bytes` (uncompressed) what Loki took.
+    `pushes` are requests made; `entries` and `bytes` (uncompressed) what Loki took. `clock_skew`: seconds that
+    Loki's clock is ahead of this one, by the Date of its answers; `held_for_clock`: entries that wait for it.
     """
 
     state: str = "idle"
@@ -91,6 +92,8 @@ class LokiStatus(msgspec.Struct):
     dead_lettered: dict[str, int] = {}
     held_streams: int = 0
     in_flight: int = 0
+    clock_skew: float | None = None
+    held_for_clock: int = 0
 
 
 class StreamsStatus(msgspec.Struct):
