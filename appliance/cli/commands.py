@@ -28,7 +28,7 @@ COMMANDS = {
     "sources": Entry("appliance.cli.sources", "The lines to paste into the devices that send logs."),
     "tls": Entry("appliance.cli.tls", "Certificates of this forwarder and of its senders."),
     "relay": Entry("appliance.cli.relay", "Run the relay, with or without the rest of the appliance."),
-    "import-promtail": Entry("appliance.cli.import_promtail", "Make an appliance.yaml of Promtail's configuration."),
+    "import-promtail": Entry("appliance.cli.import_promtail", "Make an appliance.yaml of the files of a Promtail box."),
     "support-bundle": Entry("appliance.cli.support_bundle", "Collect diagnostics for support, without secrets."),
     "factory-reset": Entry(
         "appliance.cli.factory_reset", "Remove all settings, accounts and secrets; --logs: logs too."

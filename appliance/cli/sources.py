@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 EXAMPLE = "Example: appliance sources vyos --address 192.0.2.9"
 
 Format = Literal["text", "markdown", "json"]
+AgentName = Literal["alloy", "fluent-bit"]
 
 
 def command(
@@ -38,6 +39,18 @@ def command(
         Path | None, typer.Option("--ca", help="PEM file of the authority to trust; ours when absent.", metavar="FILE")
     ] = None,
     output: Annotated[Format, typer.Option("--format", help="How it is written.")] = "text",
+    agent: Annotated[AgentName, typer.Option("--agent", help="kubernetes: the agent of the manifests.")] = "alloy",
+    manifests: Annotated[
+        bool, typer.Option("--manifests", help="kubernetes: nothing but the manifests, for kubectl apply -f -.")
+    ] = False,
+    kustomize: Annotated[
+        Path | None,
+        typer.Option("--kustomize", help="kubernetes: write them as files for Kustomize.", metavar="DIRECTORY"),
+    ] = None,
+    loki: Annotated[str, typer.Option("--loki", help="kubernetes: push to this Loki directly.", metavar="URL")] = "",
+    token_file: Annotated[
+        Path | None, typer.Option("--token-file", help="kubernetes: the token to push with.", metavar="FILE")
+    ] = None,
 ) -> None:
     """Show the exact lines to paste into devices, machines and clusters, with this forwarder's address and ports.
 
@@ -48,6 +61,16 @@ def command(
 
     if kind is None:
         typer.echo(_list(output), nl=False)
+        return
+    if manifests or kustomize is not None or loki or token_file is not None:
+        if kind != "kubernetes":
+            raise UsageError(
+                "these options are for Kubernetes", hint="such as: appliance sources kubernetes --manifests"
+            )
+        from appliance.cli.sources_kubernetes import write_manifests
+
+        at = None if loki else _forwarder(address, config, listener or [], ca)[0]
+        write_manifests(at, agent, loki_url=loki, token_file=token_file, ca=_authority(ca), directory=kustomize)
         return
     chosen = list(kinds().values()) if kind == "all" else [_kind(kind)]
     at, assumption = _forwarder(address, config, listener or [], ca)

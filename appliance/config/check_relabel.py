@@ -17,6 +17,7 @@ _NEED_SOURCE = frozenset(("keep", "drop", "keepequal", "dropequal", "hashmod", "
 _ONLY_REGEX = frozenset(("labeldrop", "labelkeep"))
 _SYSLOG_NAMES = frozenset(
     (
+        "__syslog_input",
         "__syslog_connection_ip_address",
         "__syslog_connection_hostname",
         "__syslog_message_severity",

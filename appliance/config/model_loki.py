@@ -7,6 +7,7 @@ authenticate) is judged by `checks.py`.
 from typing import Annotated, Literal
 
 from msgspec import Meta, field
+from msgspec.structs import force_setattr
 
 from appliance.config.section import Section
 from appliance.config.units import Duration, Rate, Size
@@ -105,3 +106,8 @@ class Loki(Section):
     limits: Annotated[LokiLimits, Meta(description="What Loki allows; set what your Loki has set.")] = field(
         default_factory=LokiLimits
     )
+
+    def __post_init__(self) -> None:
+        """Correct a slash at the end of the push path: Loki answers 404 there, and nothing else can be meant."""
+        if self.url.endswith("/loki/api/v1/push/"):
+            force_setattr(self, "url", self.url.rstrip("/"))

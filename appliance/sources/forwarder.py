@@ -95,7 +95,10 @@ def forwarder(config: Config, addresses: list[str], authority: str = "") -> Forw
 
 
 def assumed(address: str, ports: dict[Transport, int], authority: str = "") -> Forwarder:
-    """Return a forwarder of which only the address and the open ports are known."""
+    """Return a forwarder of which only the address and the open ports are known.
+
+    Its push listener is taken to speak TLS and to want a token, as one that is open to the network should.
+    """
     return Forwarder(
         address=address,
         name=address,
@@ -105,5 +108,7 @@ def assumed(address: str, ports: dict[Transport, int], authority: str = "") -> F
         relp=ports.get("relp"),
         relp_tls=ports.get("relp_tls"),
         push=ports.get("push"),
+        push_tls=True,
+        push_token=True,
         authority=authority,
     )

@@ -41,7 +41,7 @@ def test_a_usual_syslog_promtail_becomes_a_valid_configuration() -> None:
     config, _ = parse(conversion.text)
     assert config.loki.url == "http://loki.example.org/loki/api/v1/push"
     assert config.relay.listen.syslog_tcp == "0.0.0.0:1514"
-    assert config.relay.listen.http == "0.0.0.0:9081"
+    assert config.relay.listen.http == "127.0.0.1:9081"  # our own endpoints, for others only when asked
     assert config.relay.connections.idle_timeout == 60
     assert config.labels.static == {"job": "syslog"}
     assert config.labels.include == []
