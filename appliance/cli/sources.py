@@ -51,6 +51,29 @@ def command(
     token_file: Annotated[
         Path | None, typer.Option("--token-file", help="kubernetes: the token to push with.", metavar="FILE")
     ] = None,
+    pool: Annotated[
+        str, typer.Option("--pool", help="xcp-ng: set it on all hosts of the pool that this one is of.", metavar="HOST")
+    ] = "",
+    pool_port: Annotated[int, typer.Option("--pool-port", help="xcp-ng: XAPI's port.", min=1, max=65535)] = 443,
+    user: Annotated[str, typer.Option("--user", help="xcp-ng: who logs in.")] = "root",
+    password_file: Annotated[
+        Path | None,
+        typer.Option("--password-file", help="xcp-ng: file with the password; asked when absent.", metavar="FILE"),
+    ] = None,
+    pool_ca: Annotated[
+        Path | None, typer.Option("--pool-ca", help="xcp-ng: PEM file to trust the pool by.", metavar="FILE")
+    ] = None,
+    fingerprint: Annotated[
+        str, typer.Option("--fingerprint", help="xcp-ng: SHA-256 of the host's certificate, instead.")
+    ] = "",
+    apply: Annotated[bool, typer.Option("--apply", help="xcp-ng: do it; without, it is only shown.")] = False,
+    restore: Annotated[bool, typer.Option("--restore", help="xcp-ng: back to what the hosts had before.")] = False,
+    wait: Annotated[
+        float, typer.Option("--wait", help="xcp-ng: seconds to wait for each host's first line; 0 not to.", min=0)
+    ] = 60.0,
+    status_url: Annotated[
+        str, typer.Option("--status-url", help="xcp-ng: the relay's /status, when it is not on this machine.")
+    ] = "",
 ) -> None:
     """Show the exact lines to paste into devices, machines and clusters, with this forwarder's address and ports.
 
@@ -71,6 +94,16 @@ def command(
 
         at = None if loki else _forwarder(address, config, listener or [], ca)[0]
         write_manifests(at, agent, loki_url=loki, token_file=token_file, ca=_authority(ca), directory=kustomize)
+        return
+    if pool:
+        if kind != "xcp-ng":
+            raise UsageError("--pool is for XCP-ng", hint="such as: appliance sources xcp-ng --pool 192.0.2.5")
+        from appliance.cli.sources_pool import Request, onboard
+
+        at, _ = _forwarder(address, config, listener or [], ca)
+        onboard(
+            Request(pool, pool_port, user, password_file, pool_ca, fingerprint, apply, restore, wait, status_url), at
+        )
         return
     chosen = list(kinds().values()) if kind == "all" else [_kind(kind)]
     at, assumption = _forwarder(address, config, listener or [], ca)

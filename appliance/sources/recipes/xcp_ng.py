@@ -6,9 +6,19 @@ from appliance.sources.forwarder import Forwarder, Transport
 from appliance.sources.recipe import Kind, Source, Variant
 
 
+def by_udp(at: Forwarder) -> str:
+    """Return the destination for a host that sends by UDP, which has to be open."""
+    return at.host if at.udp == 514 else f"{at.host}:{at.udp}"
+
+
+def by_tcp(at: Forwarder) -> str:
+    """Return the destination that becomes octet-counted RFC 5424 by TCP, which has to be open."""
+    return f"@(o){at.host}:{at.tcp};RSYSLOG_SyslogProtocol23Format"
+
+
 def _variants(at: Forwarder) -> Iterator[Variant]:
     if at.udp is not None:
-        target = at.host if at.udp == 514 else f"{at.host}:{at.udp}"
+        target = by_udp(at)
         yield Variant("All hosts of the pool, on any of them", "udp", _all_hosts(target))
         yield Variant(
             "The same in Xen Orchestra", "udp",
@@ -16,7 +26,7 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
         )  # fmt: skip
         yield Variant("Switch it off again, on any host", "udp", _off())
     if at.tcp is not None:
-        target = f"@(o){at.host}:{at.tcp};RSYSLOG_SyslogProtocol23Format"
+        target = by_tcp(at)
         yield Variant(
             "By TCP with time zones (XCP-ng does not document this)", "tcp", _all_hosts(target),
             "xe-syslog-reconfigure writes `*.* @` and then the destination as it stands, so this one becomes "
