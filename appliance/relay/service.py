@@ -30,7 +30,8 @@ from appliance.relay.report.sender_file import SenderFile
 from appliance.relay.report.senders import Sources
 from appliance.relay.report.status import Parts
 from appliance.relay.send.sender import Sender
-from appliance.relay.spool.dead_letters import DeadLetters
+from appliance.relay.spool.dead_letters import DIRECTORY, DeadLetters
+from appliance.relay.spool.retries import Retries
 from appliance.relay.spool.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,8 @@ class Service:
         self.sender_file = SenderFile(self.spool.path)
         self.sources.remember(self.sender_file.read())
         self.intake = Intake(config, self.spool, self.sources)
-        self.dead_letters = DeadLetters(self.spool.path / "dead-letters", config.relay.spool.max_dead_letter)
+        self.dead_letters = DeadLetters(self.spool.path / DIRECTORY, config.relay.spool.max_dead_letter)
+        self.retries = Retries(self.dead_letters.directory, self.intake.writer.put)
         self.sender = Sender(
             config.loki, self.spool, dead_letters=self.dead_letters, drop_order=config.labels.guard.drop_order
         )
@@ -160,6 +162,7 @@ class Service:
                 written = self.sender_file.snapshot(self.sources)
                 await asyncio.get_running_loop().run_in_executor(None, self.sender_file.write, written)
             self.spool.drop_expired()
+            await self.retries.send_again()
             self.notifier.status(f"{self.sender.stats.state}; {len(self.spool)} batches wait for Loki")
 
     def _rest(self) -> None:

@@ -102,6 +102,7 @@ class Metrics:
         yield _counter("dropped_entries", "Entries given up, by reason.", _by("reason", given_up))
         dead = parts.dead_letters
         yield _counter("dead_letters_given_up", "Dead letters deleted to keep their bound, the oldest.", dead.given_up)
+        yield _gauge("dead_letters", "Dead letters on disk, by reason.", _by("reason", dead.store.reasons()))
         yield _gauge("dead_letters_unwritten", "Dead letters that wait in memory for the disk.", dead.unwritten)
         yield _gauge("acknowledgements_held", "1 while they are held, as the spool is full.", float(stats.holding))
         yield _counter("push_requests_accepted", "Requests of the push API answered 204.", push.accepted)
@@ -147,6 +148,13 @@ class Metrics:
         yield _gauge(
             "loki_held_streams", "Streams that wait for their rate or for a push of their own.", stats.held_streams
         )
+        yield _gauge(
+            "loki_held_for_clock_entries", "Entries that wait as only Loki's clock refuses them.", stats.held_for_clock
+        )
+        if stats.clock_skew is not None:
+            yield _gauge(
+                "loki_clock_skew_seconds", "Loki's clock minus this machine's, by its Date header.", stats.clock_skew
+            )
         yield self._durations("forwarder_loki_request_duration_seconds")
         yield _counter("loki_retries", "Pushes tried again.", stats.retries)
         yield _counter("loki_responses", "Answers of Loki, by status code.", _by("status_code", stats.status_codes))

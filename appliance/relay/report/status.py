@@ -198,6 +198,7 @@ def build_status(parts: Parts, meter: RateMeter, recent: RateMeter, now: float |
             parts.dead_letters.unwritten,
             int(parts.dead_letters.max_size),
             str(parts.dead_letters.directory),
+            *_letters_on_disk(parts),
         ),
         ack_pending=intake.ack_pending,
         udp=UdpStatus(losses.drops, losses.queued, losses.receive_buffer_errors, losses.checksum_errors),
@@ -224,6 +225,14 @@ def _source(source: Source, now: float) -> SourceStatus:
     return SourceStatus(
         source.sender, source.input, source.count, round(source.rate(now), 2), source.first_seen, source.last_seen
     )
+
+
+def _letters_on_disk(parts: Parts) -> tuple[dict[str, int], int]:
+    """How many dead letters there are by reason, and how many are to be sent again."""
+    try:
+        return parts.dead_letters.store.reasons(), parts.dead_letters.store.waiting()
+    except OSError:
+        return {}, 0
 
 
 def _queue(parts: Parts, now: float) -> QueueStatus:

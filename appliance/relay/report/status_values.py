@@ -5,7 +5,7 @@ renamed. Units: bytes, seconds, Unix seconds for moments; counters are since the
 Nothing here looks at the running relay: status.py fills these in.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -60,6 +60,10 @@ class DeadLettersStatus(msgspec.Struct):
     unwritten: int = 0
     max_bytes: int = 0
     path: str = ""
+    by_reason: dict[str, int] = {}
+    """Those that are on disk now, whenever they came."""
+    retrying: int = 0
+    """Chosen to be sent again, and not in the spool yet."""
 
 
 class ErrorStatus(msgspec.Struct):
@@ -274,6 +278,15 @@ def problems_of(status: Status) -> Iterable[Problem]:
         if count := status.recent.get(name, 0):
             words = words.format(count, limit=status.streams.limit, reasons=_reasons(status))
             yield Problem(part, words, remedy.format(letters=_letters(status)))
+    if status.dead_letters.by_reason and not status.recent.get("given_up", 0):
+        number = sum(status.dead_letters.by_reason.values())
+        reasons = reasons_in_words(status.dead_letters.by_reason)
+        lines = "1 line" if number == 1 else f"{number} lines"
+        yield Problem(
+            "losses",
+            f"{lines} could not be delivered{reasons}; kept in {status.dead_letters.path}",
+            "`appliance dead-letters list` shows them; fix the cause, then `appliance dead-letters retry --all`",
+        )
     if rsyslog is not None and rsyslog.stalled:
         yield Problem(
             "rsyslog",
@@ -284,7 +297,12 @@ def problems_of(status: Status) -> Iterable[Problem]:
 
 def _reasons(status: Status) -> str:
     """Return why lines were not delivered, most frequent first, in brackets; empty when nobody knows."""
-    counts = sorted(((count, reason) for reason, count in status.lost.items()), reverse=True)
+    return reasons_in_words(status.lost)
+
+
+def reasons_in_words(numbers: Mapping[str, int]) -> str:
+    """Return numbers by reason, most frequent first, in brackets; empty when there are none."""
+    counts = sorted(((count, reason) for reason, count in numbers.items()), reverse=True)
     shown = ", ".join(f"{reason.replace('_', ' ')} {count}" for count, reason in counts)
     return f" ({shown})" if shown else ""
 

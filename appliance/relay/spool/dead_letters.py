@@ -1,12 +1,12 @@
-"""Entries that Loki refuses for good, kept in files of bounded size for a look or a later replay.
+"""Entries that Loki refuses for good, kept in files of bounded size: the side that writes them.
 
 One JSON object a line, mode 0600, the newest file last; beyond the bound the oldest file goes,
 counted. What is put here is on disk when the caller is told so; while it cannot be written it waits in
-memory, within a bound too. Why an entry is refused is known to the sender.
+memory, within a bound too. Why an entry is refused is known to the sender; whoever looks after them uses
+`dead_letter_store.py`.
 """
 
 import contextlib
-import json
 import logging
 import os
 import threading
@@ -17,9 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.relay.loki.push_format import Entry
+from appliance.relay.spool.dead_letter_store import DeadLetterStore, encode
 
 log = logging.getLogger(__name__)
 
+DIRECTORY = "dead-letters"
+"""Their directory, in the spool's."""
 _FILES = 4
 """The bound is spread over so many files, so that giving up the oldest gives up a quarter."""
 _AGAIN = 1.0
@@ -44,6 +47,8 @@ class DeadLetters:
 
     def __init__(self, directory: Path, max_size: int, *, now: Callable[[], float] = time.time) -> None:
         self._directory, self._now = directory, now
+        self.store = DeadLetterStore(directory)
+        """The same files, to be looked at."""
         self.max_size = max_size
         """Bytes of all files together."""
         self._lock = threading.Lock()
@@ -100,10 +105,16 @@ class DeadLetters:
 
     def _append(self, letters: Sequence[DeadLetter]) -> None:
         """Append to the newest file, synced. Raises OSError; then nothing is kept."""
-        data = b"".join(self._line(letter) for letter in letters)
+        now = self._now()
+        data = b"".join(encode(one.tenant, one.labels, one.entry, one.reason, one.answer, now) for one in letters)
         if not data:
             return
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self.store.locked():
+            self._append_bytes(data)
+            self._bound()
+        self.kept += len(letters)
+
+    def _append_bytes(self, data: bytes) -> None:
         path = self._newest(len(data))
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
@@ -119,29 +130,10 @@ class DeadLetters:
                 raise
         finally:
             os.close(file)
-        self._bound()
-        self.kept += len(letters)
-
-    def _line(self, letter: DeadLetter) -> bytes:
-        entry = letter.entry
-        value = {
-            "kept_at": round(self._now(), 3),
-            "reason": letter.reason,
-            "answer": letter.answer[:500],
-            "tenant": letter.tenant,
-            "labels": letter.labels,
-            "timestamp_ns": str(entry.timestamp_ns),
-            "line": entry.line.decode("utf-8", "backslashreplace"),
-            "metadata": dict(entry.metadata),
-        }
-        return json.dumps(value).encode() + b"\n"
 
     def files(self) -> list[Path]:
         """The files there are, oldest first."""
-        try:
-            return sorted(path for path in self._directory.iterdir() if path.suffix == ".jsonl")
-        except FileNotFoundError:
-            return []
+        return self.store.files()
 
     def _newest(self, more: int) -> Path:
         files = self.files()
