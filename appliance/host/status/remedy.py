@@ -19,6 +19,7 @@ _KEYS = (
     (re.compile(r"appliance (?:setup|config edit)"), "S (settings)"),
     (re.compile(r"appliance test (?:message|loki)"), "T (test)"),
     (re.compile(r"appliance sources.*"), "D (devices)"),
+    (re.compile(r"appliance status"), "V (each part)"),
     (re.compile(r"systemctl reboot"), "R (restart)"),
     (re.compile(r"journalctl -(?:b -)?u (?:appliance-)?relay(?:\.service)?"), "the logs (L, Relay)"),
     (re.compile(r"journalctl -(?:b -)?u rsyslog(?:\.service)?"), "the logs (L, rsyslog)"),
