@@ -30,7 +30,7 @@ def show(plan: "Plan", *, files: bool = False) -> None:
     for difference in plan.differences:
         typer.echo(str(difference))
     if plan.other_files:
-        typer.echo("Files that are not as they were generated: " + ", ".join(plan.other_files))
+        typer.echo("Files that are not as this version generates them: " + ", ".join(plan.other_files))
     if plan.config is None:
         typer.echo("The machine's files become those of before the first configuration.")
     if files:

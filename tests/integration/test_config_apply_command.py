@@ -184,4 +184,4 @@ def test_files_that_were_edited_by_hand_are_named(operator: Operator) -> None:
     file = operator.file(FIRST)
     operator.types("apply", "--yes", file)
     (operator.root / "etc/chrony/chrony.conf").write_text("# mine\n")
-    assert "not as they were generated: /etc/chrony/chrony.conf" in operator.types("diff", file, code=1).stdout
+    assert "not as this version generates them: /etc/chrony/chrony.conf" in operator.types("diff", file, code=1).stdout

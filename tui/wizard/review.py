@@ -99,7 +99,7 @@ def _shown(plan: Plan, *, files: bool = False) -> Content:
         parts.append(Content.styled("This changes how the machine is reached.", "ansi_bright_yellow"))
     parts += [Content.styled(str(one), _STYLES[str(one)[0]]) for one in plan.differences]
     if plan.other_files:
-        parts.append(Content("Files that are not as they were generated: " + ", ".join(plan.other_files)))
+        parts.append(Content("Files that are not as this version generates them: " + ", ".join(plan.other_files)))
     parts += [Content(""), Content("Steps  " + ", ".join(plan.steps))]
     if files:
         parts += [Content(""), coloured(plan.diff)]
