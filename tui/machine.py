@@ -228,7 +228,7 @@ class Machine:
         TlsStore(self.host.layout).set_server(pair)
         facts = describe(pair.certificate)
         names = ", ".join(facts.names) or facts.subject
-        return "; ".join([f"{names}, good until {facts.not_after:%Y-%m-%d}", *doubts])
+        return "; ".join([f"{names}, valid until {facts.not_after:%Y-%m-%d}", *doubts])
 
     def load_keyboard(self, layout: str, variant: str) -> None:
         """Load a layout into the kernel's console, if this is one; what is kept is the matter of an apply."""

@@ -31,7 +31,7 @@ def message(
     ways = test_message.ways(settings)
     if not ways:
         raise UsageError(
-            "no listener takes plain syslog", hint="switch on listeners.udp, listeners.tcp or relay.listen"
+            "no listener accepts plain syslog", hint="switch on listeners.udp, listeners.tcp or relay.listen"
         )
     way = next((way for way in ways if not by or way.name.rpartition(".")[2] == by), None)
     if way is None:

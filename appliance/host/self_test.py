@@ -216,7 +216,7 @@ def _handshake(port: OpenPort, config: Config, layout: Layout, connection: socke
     try:
         with context.wrap_socket(connection, server_hostname=config.system.hostname) as secured:
             return Finding(
-                port.name, True, f"TCP port {port.port} speaks {secured.version()}, its certificate is valid"
+                port.name, True, f"TCP port {port.port} offers {secured.version()}, its certificate is valid"
             )
     except ssl.SSLCertVerificationError as error:
         remedy = "`appliance tls show`; senders have to trust its authority" if own else "`appliance tls init`"

@@ -194,7 +194,7 @@ class Dashboard(Screen[None]):
                   "Restart", self.app.state.machine.restart)  # fmt: skip
 
     def action_power_off(self) -> None:
-        self._ask("Power off", "Shut this machine down now?\nNo logs are taken until it is started again.",
+        self._ask("Power off", "Shut this machine down now?\nNo logs are accepted until it is started again.",
                   "Shut down", self.app.state.machine.power_off)  # fmt: skip
 
     def _ask(self, title: str, text: str, yes: str, action: Callable[[], str]) -> None:

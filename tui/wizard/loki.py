@@ -201,8 +201,8 @@ def _words(shown: "Presented") -> str:
     names = ", ".join(facts.names) or facts.subject
     return (
         f"{shown.place} shows this certificate.\n\n"
-        f"For        {names}\nSigned by  {issuer}\nGood until {facts.not_after:%Y-%m-%d}\n"
-        f"SHA-256    {':'.join(octets[:16])}\n           {':'.join(octets[16:])}\n\n"
+        f"For         {names}\nSigned by   {issuer}\nValid until {facts.not_after:%Y-%m-%d}\n"
+        f"SHA-256     {':'.join(octets[:16])}\n            {':'.join(octets[16:])}\n\n"
         "Compare it on Loki's machine, with the file of its certificate:\n"
         "openssl x509 -noout -fingerprint -sha256 -in FILE"
     )

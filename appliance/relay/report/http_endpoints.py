@@ -18,7 +18,7 @@ from appliance.relay.report.status import Parts, build_status, first_troubles, t
 _SAMPLE = 2.0  # seconds
 _RECENT = 15 * 60.0  # seconds
 _SAMPLE_RECENT = 30.0  # seconds
-_INDEX = "/metrics  for Prometheus\n/ready    200 when logs can be taken, else 503 and why\n/status   JSON\n"
+_INDEX = "/metrics  for Prometheus\n/ready    200 when logs can be accepted, else 503 and why\n/status   JSON\n"
 
 
 class HttpEndpoints:
