@@ -32,17 +32,17 @@ def _text(recipe: Recipe) -> Iterator[str]:
 
 
 def as_markdown(recipe: Recipe) -> str:
-    """Return a recipe as a Markdown section."""
+    """Return a recipe as a page in Markdown."""
     return "\n".join(_markdown(recipe)).rstrip() + "\n"
 
 
 def _markdown(recipe: Recipe) -> Iterator[str]:
     kind = recipe.kind
-    yield from (f"## {kind.title}", "", kind.summary, "")
+    yield from (f"# {kind.title}", "", kind.summary, "")
     if recipe.first:
         yield from ("Switch on one of these first, in `appliance.yaml`:", "", *_fenced(recipe.first, "yaml"), "")
     for variant in recipe.variants:
-        yield from (f"### {variant.title}", "", *_fenced(variant.lines, variant.language), "")
+        yield from (f"## {variant.title}", "", *_fenced(variant.lines, variant.language), "")
         if variant.note:
             yield from (variant.note, "")
     if recipe.better:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from appliance.sources.forwarder import Forwarder, Transport
 from appliance.sources.recipe import Kind, Source, Variant
 
+_LONG = "esxcli system syslog config set --remote-host-max-msg-len=16384"
 _RELOAD = (
     "esxcli network firewall ruleset set --ruleset-id=syslog --enabled=true",
     "esxcli network firewall refresh",
@@ -22,6 +23,7 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
                 "cat > /tmp/forwarder-ca.crt <<'END'", *at.authority_lines(), "END",
                 "esxcli system security certificatestore add --filename=/tmp/forwarder-ca.crt",
                 f"esxcli system syslog config set --loghost='{log_host}' --check-ssl-certs=true",
+                _LONG,
                 *_RELOAD,
             ),
             "The firewall's rule set syslog lets out ports 514 and 1514 only: for another port give "
@@ -29,8 +31,9 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
         )  # fmt: skip
     if at.tcp is not None:
         yield Variant(
-            "ESXi 8, by TCP", "tcp", (f"esxcli system syslog config set --loghost='tcp://{at.host}:{at.tcp}{_FORM}'",
-                                      *_RELOAD),
+            "ESXi 8, by TCP",
+            "tcp",
+            (f"esxcli system syslog config set --loghost='tcp://{at.host}:{at.tcp}{_FORM}'", _LONG, *_RELOAD),
         )  # fmt: skip
         yield Variant(
             "ESXi 6.7 and 7, by TCP", "tcp",
@@ -63,14 +66,16 @@ KIND = Kind(
     variants=_variants,
     check=("On the host: `esxcli system syslog mark --message=forwarder-test`, then here `appliance status`.",),
     traps=(
+        "Without --remote-host-max-msg-len (7.0 U1 and later) lines are cut at 1 KiB; 16 KiB is the most.",
         "After a TCP connection broke, ESXi before 7.0 U2 does not come back by itself: `esxcli system syslog reload`.",
+        "Without --remote-host-max-msg-len (7.0 U1 and later) lines are cut at 1 KiB; 16 KiB is the most.",
         "Several servers are one setting, separated by commas: this command replaces those that are there.",
         "Syslog.global.logLevel and hostd's own level decide how much comes; `info` is usual.",
     ),
     sources=(
         Source("https://developer.broadcom.com/xapis/esxcli-command-reference/latest/namespace/esxcli_system.html",
                "2025-06"),
-        Source("https://techdocs.broadcom.com/us/en/vmware-cis/vsphere/vsphere/8-0/ (ESXi Syslog Options)", "2025-06"),
+        Source("https://docs.vmware.com/en/VMware-vSphere/8.0/vsphere-esxi-installation/", "2025-06"),
         Source("https://developer.broadcom.com/xapis/vsphere-automation-api/latest/appliance/ (LogForwarding)",
                "2025-06"),
     ),

@@ -49,7 +49,7 @@ def test_json_carries_everything_and_markdown_reads_as_a_page() -> None:
     assert made["kind"] == "opnsense" and made["traps"] and made["sources"][0]["seen"]
     assert {variant["transport"] for variant in made["variants"]} == {"tls", "tcp", "udp"}
     page = run("opnsense", "--address", "192.0.2.77", "--format", "markdown").stdout
-    assert "\n## OPNsense\n" in page and page.count("```") % 2 == 0
+    assert "\n# OPNsense\n" in page and page.count("```") % 2 == 0
 
 
 @pytest.mark.parametrize(
