@@ -6,18 +6,11 @@ durable elsewhere, is the caller's business. No file is ever written.
 
 import os
 from pathlib import Path
-from typing import NamedTuple
 
 from appliance.relay.handover.files import file_name, sequences, size_of
+from appliance.relay.handover.position import Position
 
 _STAMP = 32  # bytes in which a record's time of receipt stands
-
-
-class Position(NamedTuple):
-    """Everything before it has been read: files of lower sequence, and `offset` bytes of this one."""
-
-    sequence: int
-    offset: int
 
 
 class HandoverReader:

@@ -2,8 +2,11 @@
 
 A segment is written to a temporary name, synced, renamed, and its directory synced; only then is
 it acknowledged. It goes when Loki has taken it. There is no index: the directory is the state, and
-what a segment is (order, age, size, checksum, tenant) stands in its name. Bounds are kept here;
-when to send, and what Loki said, is the sender's.
+what a segment is (order, age, size, checksum, positions, tenant) stands in its name. Bounds are kept
+here; when to send, and what Loki said, is the sender's.
+
+How far the hand-over files have been read is part of the newest segment made of them; when that goes,
+the name of an empty file keeps it. So a segment and its positions are there together or not at all.
 """
 
 import errno
@@ -14,21 +17,23 @@ import os
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from appliance.config import model
 from appliance.errors import ApplianceError
+from appliance.relay.handover.position import Position, decode, encode
 from appliance.relay.hot import BatchStreams
+from appliance.relay.spool.marker import SUFFIX as MARKER
+from appliance.relay.spool.marker import Marker, parse_marker, write_marker
 from appliance.relay.spool.quarantine import move_aside
 
 log = logging.getLogger(__name__)
 
 SUFFIX = ".push"
 _TEMPORARY = ".writing"
-_VERSION = "1"
 _ASIDE = "set-aside"
 # What is handed to the sender without a second look at the disk. Enough for a sender that keeps up.
 _RECENT_BYTES = 4 * 2**20
@@ -66,26 +71,35 @@ class Segment:
     """CRC-32 of the file."""
     tenant: str
     """Tenant it was pushed for; empty for the configured one."""
+    positions: str = ""
+    """How far the hand-over files are read with it, as `handover.position` writes it; empty if nothing is from them."""
 
     @property
     def name(self) -> str:
-        """The file's name, which holds every field but the size."""
+        """The file's name, which holds every field but the size. Version 2 is version 1 with positions."""
         numbers = f"{self.created_ms}-{self.oldest_ns}-{self.newest_ns}-{self.entries}-{self.raw_size}"
-        return f"{_VERSION}-{self.sequence:016x}-{numbers}-{self.crc:08x}-{self.tenant}{SUFFIX}"
+        head = f"{self.sequence:016x}-{numbers}-{self.crc:08x}"
+        if self.positions:
+            return f"2-{head}-{self.positions}-{self.tenant}{SUFFIX}"
+        return f"1-{head}-{self.tenant}{SUFFIX}"
 
 
 def parse_name(name: str, size: int) -> Segment:
     """The segment that a file name of any known version describes; ValueError says why it is none."""
     version, _, rest = name.removesuffix(SUFFIX).partition("-")
-    if version != _VERSION:
+    if version not in ("1", "2"):
         raise ValueError(f"written by another version ({version[:20]!r})")
-    fields = rest.split("-", 7)
-    if len(fields) != 8:
+    fields = rest.split("-", 7 if version == "1" else 8)
+    if version == "1":
+        fields.insert(7, "")
+    if len(fields) != 9:
         raise ValueError("its name is not that of a segment")
-    sequence, created, oldest, newest, entries, raw, crc, tenant = fields
+    sequence, created, oldest, newest, entries, raw, crc, positions, tenant = fields
+    decode(positions)
     return Segment(
-        int(sequence, 16), int(created), int(oldest), int(newest), int(entries), int(raw), size, int(crc, 16), tenant
-    )
+        int(sequence, 16), int(created), int(oldest), int(newest), int(entries), int(raw), size, int(crc, 16), tenant,
+        positions,
+    )  # fmt: skip
 
 
 class LoadedSegment(NamedTuple):
@@ -106,6 +120,8 @@ class NewSegment(NamedTuple):
     oldest_ns: int
     newest_ns: int
     tenant: str
+    positions: Mapping[str, Position] = {}
+    """How far the hand-over files are read once this is durable; empty when nothing is from them."""
 
 
 @dataclass(slots=True)
@@ -141,6 +157,8 @@ class Spool:
         self._recent_bytes = 0
         self._refused = 0  # bytes of the batch that did not fit
         self._failed_at = 0.0  # monotonic time when the disk itself failed; 0 when only a bound was reached
+        self._marker: Marker | None = None
+        self._newest_positions = Marker(0, "")  # of all segments and the marker
         self.stats = SpoolStats()
         self.settings = settings
         self.generous = False
@@ -156,7 +174,8 @@ class Spool:
                 f"the spool {settings.path} cannot be used: {error.strerror}",
                 hint="set relay.spool.path to a directory that the relay's user may write",
             ) from error
-        self._next = max(max(self._segments, default=0) + 1, int(self._now() * 1e6))  # never the same twice
+        last = max(max(self._segments, default=0), self._newest_positions.sequence)
+        self._next = max(last + 1, int(self._now() * 1e6))  # never the same twice
 
     def claim(self) -> None:
         """Keep other relays out while this process lives; raises ApplianceError when one is in already.
@@ -171,6 +190,7 @@ class Spool:
 
     def _read_directory(self) -> None:
         found = []
+        markers = []
         with os.scandir(self.path) as entries:
             for entry in entries:
                 if entry.name.endswith(_TEMPORARY):
@@ -181,9 +201,20 @@ class Spool:
                         found.append(parse_name(entry.name, entry.stat().st_size))
                     except ValueError as error:
                         self._move_aside(entry.name, str(error))
+                elif entry.name.endswith(MARKER):
+                    try:
+                        markers.append(parse_marker(entry.name))
+                    except ValueError as error:
+                        self._move_aside(entry.name, str(error))
         for segment in sorted(found, key=lambda segment: segment.sequence):
             self._segments[segment.sequence] = segment
             self._count(segment, +1)
+            if segment.positions:
+                self._newest_positions = Marker(segment.sequence, segment.positions)
+        for marker in sorted(markers):
+            self._marker = marker  # at most one, unless a disk was repaired
+            if marker.sequence >= self._newest_positions.sequence:
+                self._newest_positions = marker
 
     def _count(self, segment: Segment, sign: int) -> None:
         self.stats.segments += sign
@@ -260,6 +291,7 @@ class Spool:
             if dropped:
                 self.stats.dropped[dropped] = self.stats.dropped.get(dropped, 0) + segment.entries
                 self.stats.dropped_bytes[dropped] = self.stats.dropped_bytes.get(dropped, 0) + segment.raw_size
+            self._keep_positions_of(segment)
         (self.path / segment.name).unlink(missing_ok=True)
 
     def set_aside(self, segment: Segment, reason: str) -> None:
@@ -269,6 +301,7 @@ class Spool:
                 return
             self._forget_recent(segment)
             self._count(segment, -1)
+            self._keep_positions_of(segment)
         self._move_aside(segment.name, reason)
 
     def _move_aside(self, name: str, reason: str) -> None:
@@ -278,6 +311,37 @@ class Spool:
     def _forget_recent(self, segment: Segment) -> None:
         if self._recent.pop(segment.sequence, None) is not None:
             self._recent_bytes -= segment.size
+
+    # ---- positions in the hand-over files ------------------------------------------------------
+
+    def positions(self) -> dict[str, Position]:
+        """Return how far the hand-over files are read, by what is durable here."""
+        return decode(self._newest_positions.positions)
+
+    def note_positions(self, positions: Mapping[str, Position]) -> None:
+        """Keep positions that no segment bears, for nothing came of what lies before them. Durable when it returns.
+
+        Everything taken before is in the spool. Raise OSError.
+        """
+        with self._lock:
+            self._write_marker(Marker(self._next - 1, encode(positions)))
+        os.fsync(self._directory)
+
+    def _keep_positions_of(self, segment: Segment) -> None:
+        """A segment is about to go: see to it that its positions do not go with it."""
+        if not segment.positions or segment.sequence != self._newest_positions.sequence:
+            return
+        if self._marker is not None and self._marker.sequence >= segment.sequence:
+            return
+        try:
+            self._write_marker(Marker(segment.sequence, segment.positions))
+        except OSError as error:
+            # What it holds was taken from the hand-over files: a relay killed now would take it once more.
+            log.error("the position in the hand-over files cannot be kept", extra={"reason": error.strerror})
+
+    def _write_marker(self, marker: Marker) -> None:
+        write_marker(self._directory, self._marker, marker)
+        self._marker = self._newest_positions = marker
 
     # ---- writing -------------------------------------------------------------------------------
 
@@ -307,7 +371,7 @@ class Spool:
         crc = zlib.crc32(batch.compressed)
         segment = Segment(
             self._next, int(self._now() * 1000), batch.oldest_ns, batch.newest_ns,
-            batch.entries, batch.raw_size, len(batch.compressed), crc, batch.tenant,
+            batch.entries, batch.raw_size, len(batch.compressed), crc, batch.tenant, encode(batch.positions),
         )  # fmt: skip
         temporary = f"{segment.sequence:016x}{_TEMPORARY}"
         try:
@@ -332,6 +396,8 @@ class Spool:
             self._segments[segment.sequence] = segment
             self._count(segment, +1)
             self.stats.written += 1
+            if segment.positions:
+                self._newest_positions = Marker(segment.sequence, segment.positions)
             if self._recent_bytes + segment.size <= _RECENT_BYTES:
                 self._recent[segment.sequence] = LoadedSegment(segment, batch.compressed, batch.streams)
                 self._recent_bytes += segment.size

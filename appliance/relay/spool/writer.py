@@ -8,11 +8,12 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import cramjam
 
+from appliance.relay.handover.position import Position
 from appliance.relay.hot import BatchStreams
 from appliance.relay.spool.spool import NewSegment, Spool, SpoolFull
 
@@ -35,6 +36,8 @@ class ClosedBatch(NamedTuple):
     done: Callable[[SpoolFull | None], None]
     release: Callable[[bytearray], None]
     """Is given the body when that is not needed any more, in the writer's thread."""
+    positions: Mapping[str, Position] = {}
+    """How far the hand-over files are read once this is durable."""
 
 
 class SpoolWriter:
@@ -144,5 +147,6 @@ class SpoolWriter:
         compressed = bytes(memoryview(scratch)[:written])
         batch.release(body)
         return NewSegment(
-            compressed, batch.streams, batch.entries, size, batch.oldest_ns, batch.newest_ns, batch.tenant
-        )
+            compressed, batch.streams, batch.entries, size, batch.oldest_ns, batch.newest_ns, batch.tenant,
+            batch.positions,
+        )  # fmt: skip

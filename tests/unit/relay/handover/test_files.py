@@ -7,7 +7,8 @@ import pytest
 
 from appliance.errors import ApplianceError
 from appliance.relay.handover.files import file_name, sequences
-from appliance.relay.handover.reader import HandoverReader, Position
+from appliance.relay.handover.position import Position
+from appliance.relay.handover.reader import HandoverReader
 from appliance.relay.handover.writer import HandoverWriter
 from tests.harness.small_disk import fill, small_disk
 
