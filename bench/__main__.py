@@ -36,10 +36,11 @@ def relay(kind: str, labels: dict[str, object] | None = None) -> Start:
 
 def rsyslog_and_relay(directory: Path, sink: int, *, udp: bool = False) -> Running:
     """Starts rsyslogd, as the appliance configures it, in front of our relay."""
-    relp = free_port()
-    config = relay_config(directory, sink, listen={"relp": relp})
-    processes = {"relay": start_relay(directory, config, relp)}
-    port, processes["rsyslogd"] = start_rsyslog(directory, relp, udp=udp)
+    http = free_port()
+    handover = directory / "handover"
+    config = relay_config(directory, sink, listen={"http": http}, handover=handover)
+    processes = {"relay": start_relay(directory, config, http)}
+    port, processes["rsyslogd"] = start_rsyslog(directory, handover, udp=udp)
     return Running(port, processes, directory)
 
 

@@ -6,13 +6,14 @@ import time
 from pathlib import Path
 
 from appliance.config import model
-from appliance.config.units import Endpoint
 from appliance.host.rsyslog.render import Paths, render
 from bench.run import free_port, wait_for
 
+ROTATE = Path(__file__).parents[1] / "image/elements/forwarder/files/usr/lib/appliance/rotate-handover"
 
-def start_rsyslog(directory: Path, relp: int, *, udp: bool) -> tuple[int, subprocess.Popen[bytes]]:
-    """Start rsyslogd in front of a relay's RELP port; its own port and process."""
+
+def start_rsyslog(directory: Path, handover: Path, *, udp: bool) -> tuple[int, subprocess.Popen[bytes]]:
+    """Start rsyslogd, which hands over to a relay by files below `handover`; its own port and process."""
     tcp = free_port()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
@@ -21,22 +22,22 @@ def start_rsyslog(directory: Path, relp: int, *, udp: bool) -> tuple[int, subpro
         tcp=model.TcpListener(port=tcp, address="127.0.0.1"),
         udp=model.UdpListener(port=udp_port, address="127.0.0.1") if udp else None,
         journal=False,
-        queue=model.Queue(path=str(directory / "queue")),
     )
     config = model.Config(
         loki=model.Loki(url="http://127.0.0.1:9/loki/api/v1/push"),
-        relay=model.Relay(listen=model.Listen(relp=Endpoint(f"127.0.0.1:{relp}"))),
         listeners=listeners,
     )
-    for name in ("queue", "work"):
-        (directory / name).mkdir(exist_ok=True)
+    (directory / "work").mkdir(exist_ok=True)
     paths = Paths(
         work=str(directory / "work"),
         statistics=str(directory / "stats.json"),
-        heartbeat=str(directory / "heartbeat"),
+        handover=str(handover),
+        gates=str(directory / "gates"),
+        rotate=str(ROTATE),
     )
     file = directory / "rsyslog.conf"
     file.write_text(render(config, paths=paths))
+    subprocess.run([str(ROTATE), "start", str(file)], check=True)
     process = _run(directory, file, tcp)
     return (udp_port if udp else tcp), process
 

@@ -111,13 +111,21 @@ Start = Callable[[Path, int], Running]
 
 
 def relay_config(
-    directory: Path, sink: int, *, listen: dict[str, int], labels: dict[str, object] | None = None
+    directory: Path,
+    sink: int,
+    *,
+    listen: dict[str, int],
+    handover: Path | None = None,
+    labels: dict[str, object] | None = None,
 ) -> Path:
     """The configuration of a relay alone, as JSON, which YAML contains."""
+    places = {name: f"127.0.0.1:{port}" for name, port in listen.items()}
+    if handover:
+        places["handover"] = str(handover)
     config: dict[str, object] = {
         "loki": {"url": f"http://127.0.0.1:{sink}/loki/api/v1/push"},
         "relay": {
-            "listen": {name: f"127.0.0.1:{port}" for name, port in listen.items()},
+            "listen": places,
             "spool": {"path": str(directory / "spool"), "min_free": 0},
         },
     }

@@ -66,12 +66,12 @@ def start_relay(tmp_path: Path, processes: list[Process]) -> StartRelay:
 
 @pytest.fixture
 def start_rsyslog(tmp_path: Path, processes: list[Process]) -> StartRsyslog:
-    """start_rsyslog(relay_port) -> (the appliance's rsyslogd, its TCP port, its RELP port)."""
+    """start_rsyslog(relay) -> (the appliance's rsyslogd, its TCP port, its RELP port)."""
 
-    def start(relay_port: int, *, window: int = 20000, name: str = "rsyslog") -> tuple[Rsyslogd, int, int]:
-        listen = listeners("tcp", "relp", queue=tmp_path / name / "queue")
+    def start(relay: Relay, *, name: str = "rsyslog") -> tuple[Rsyslogd, int, int]:
+        listen = listeners("tcp", "relp")
         assert listen.tcp and listen.relp
-        rsyslogd = ApplianceRsyslog(tmp_path / name, listen, relay_port, relp_window=window)
+        rsyslogd = ApplianceRsyslog(tmp_path / name, listen, relay.handover)
         processes.append(rsyslogd)
         rsyslogd.ready()
         return rsyslogd, listen.tcp.port, listen.relp.port

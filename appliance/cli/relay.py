@@ -35,18 +35,6 @@ def receive(config: ConfigFile = DEFAULT_PATH) -> None:
     raise typer.Exit(run_receiver(config))
 
 
-@app.command(hidden=True, epilog="Example: appliance relay stand-in --config appliance.yaml --until-gone 1234")
-def stand_in(
-    config: ConfigFile = DEFAULT_PATH,
-    *,
-    until_gone: Annotated[int, typer.Option(help="The rsyslogd that stops, a process id.", metavar="PID")],
-) -> None:
-    """Take what a stopping rsyslogd has under way, while the relay is away."""
-    from appliance.relay.stand_in import stand_in as take
-
-    take(load_checked(config).config, until_gone)
-
-
 @app.command(epilog="Example: appliance relay check --config appliance.yaml --no-push")
 def check(
     config: ConfigFile = DEFAULT_PATH,

@@ -1,6 +1,5 @@
 """`appliance relay run`: from the file to the running relay. Kept free of the command line's library."""
 
-import signal
 from pathlib import Path
 
 from appliance.config.load import DEFAULT_PATH, load_checked
@@ -9,8 +8,6 @@ from appliance.config.model import Config
 
 def run_relay(path: Path | str = "") -> int:
     """Run the relay in the foreground with the file's configuration; return the exit code."""
-    # Until the relay listens there is nobody to be let in; by default this signal would end it.
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     file = Path(path or DEFAULT_PATH)
     checked = load_checked(file)
     from appliance.relay import service  # after the file is known to be good: an error is shown sooner

@@ -268,6 +268,9 @@ def _check_listeners(listeners: Listeners) -> Iterator[Problem]:
         yield Problem(
             "listeners.queue.max_disk", "too small for a queue", "1GiB or more", str(listeners.queue.max_disk)
         )
+    if listeners.queue.path is not None:
+        hint = "what waits for the relay is in /var/lib/appliance/handover, wherever that is mounted"
+        yield Problem("listeners.queue.path", "not used any more", hint, listeners.queue.path, severity="warning")
 
 
 def _check_server_tls(tls: ServerTls, where: str) -> Iterator[Problem]:

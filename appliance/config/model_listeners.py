@@ -1,4 +1,4 @@
-"""The `listeners` section: what rsyslog opens to the network, and its queue towards the relay.
+"""The `listeners` section: what is open to the network, and what waits between that and the relay.
 
 Only types, defaults and meanings; what no type can say is judged by `checks.py`.
 """
@@ -68,13 +68,22 @@ class RelpTlsListener(Section):
 
 
 class Queue(Section):
-    """rsyslog's queue towards the relay."""
+    """What waits between the listeners and the relay."""
 
-    path: Annotated[str, Meta(description="Directory of the part that is on disk.")] = "/var/lib/appliance/rsyslog"
-    memory_messages: Annotated[int, Meta(description="Messages held in memory before the disk is used.", ge=1000)] = (
-        200000
-    )
-    max_disk: Annotated[Size, Meta(description="Bytes on disk at most.")] = Size(2 * 2**30)
+    path: Annotated[
+        str | None,
+        Meta(description="Not used any more: what waits for the relay is in /var/lib/appliance/handover."),
+    ] = None
+    memory_messages: Annotated[
+        int, Meta(description="Messages that rsyslog holds in memory while it cannot write to the disk.", ge=1000)
+    ] = 200000
+    max_disk: Annotated[
+        Size,
+        Meta(
+            description="Bytes on disk that may wait for the relay; then senders are held back. Half of it is for "
+            "plain TCP (listeners.tcp), half for the other listeners; a sixteenth more for this machine's journal."
+        ),
+    ] = Size(2 * 2**30)
 
 
 class Listeners(Section):
@@ -90,4 +99,6 @@ class Listeners(Section):
         RelpTlsListener | None, Meta(description="RELP over TLS from other rsyslogs, on a port of its own.")
     ] = None
     journal: Annotated[bool, Meta(description="Forward this machine's own journal.")] = True
-    queue: Annotated[Queue, Meta(description="rsyslog's queue towards the relay.")] = field(default_factory=Queue)
+    queue: Annotated[Queue, Meta(description="What waits between the listeners and the relay.")] = field(
+        default_factory=Queue
+    )

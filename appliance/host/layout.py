@@ -11,6 +11,8 @@ RELAY_CONFIG = "/etc/appliance/relay.yaml"
 SECRETS = "/etc/appliance/secrets"
 TLS = "/etc/appliance/tls"
 DATA = "/var/lib/appliance"
+HANDOVER = f"{DATA}/handover"
+"""What rsyslog and the receiver hand over to the relay, in a directory for each of them. No setting moves it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ INPUTS: tuple[Input, ...] = (
     Input("tls", "tls"),
     Input("relp_in", "relp"),  # one that rsyslog took by RELP
     Input("relp_tls", "relp_tls"),
-    Input("journal", "journal", Escaping.JSON),
+    Input("journal", "journal"),
 )
 
 

@@ -11,14 +11,14 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from appliance.config import model
-from appliance.config.units import Endpoint
 from appliance.errors import ApplianceError
 from appliance.relay import log as relay_log
 from appliance.relay import memory
 from appliance.relay.listen import relp, syslog_tcp
+from appliance.relay.listen.handover import Handover
 from appliance.relay.listen.intake import Intake
 from appliance.relay.listen.push_api import PushApi
 from appliance.relay.listen.relp import RelpSession
@@ -48,8 +48,8 @@ _LITTLE = 2.0  # batches a second; those that close for their age are one a seco
 class _Door(NamedTuple):
     """A listener and what it takes to open and close it."""
 
-    wanted: Callable[[model.Listen], Endpoint | None]
-    open: Callable[[Endpoint], Awaitable[None]]
+    wanted: Callable[[model.Listen], Any]
+    open: Callable[[Any], Awaitable[None]]
     close: Callable[[], Awaitable[None]]
 
 
@@ -75,16 +75,19 @@ class Service:
         self.sender = Sender(
             config.loki, self.spool, dead_letters=self.dead_letters, drop_order=config.labels.guard.drop_order
         )
+        self.handover = Handover(self.intake)
         self.relp = relp.listener(self.intake)
         self.syslog_tcp = syslog_tcp.listener(self.intake)
         self.push = PushApi(self.intake, config.relay, sources=self.sources, not_ready=self.not_ready)
         self.parts = Parts(
-            config, self.intake, self.spool, self.sender, self.sources, self.push, self.dead_letters, self.not_ready
-        )
+            config, self.intake, self.spool, self.sender, self.sources, self.push, self.dead_letters, self.not_ready,
+            handover=self.handover.stats,
+        )  # fmt: skip
         self.http = HttpEndpoints(self.parts, Metrics(self.parts, lambda: log_lines.suppressed_total))
         self._log_lines = log_lines
         self.notifier = Notifier()
         self._doors = [
+            _Door(lambda listen: listen.handover, self.handover.start, self.handover.stop),
             _Door(lambda listen: listen.relp, self.relp.start, self.relp.stop_listening),
             _Door(lambda listen: listen.syslog_tcp, self.syslog_tcp.start, self.syslog_tcp.stop_listening),
             _Door(lambda listen: listen.push, self.push.start, self.push.stop),
@@ -119,9 +122,9 @@ class Service:
     @staticmethod
     async def _move(door: _Door, listen: model.Listen) -> None:
         await door.close()
-        endpoint = door.wanted(listen)
-        if endpoint is not None:
-            await door.open(endpoint)
+        place = door.wanted(listen)
+        if place is not None:
+            await door.open(place)
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
@@ -129,12 +132,13 @@ class Service:
         tasks: list[asyncio.Task[None]] = []
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGUSR1, self.intake.acknowledgements.let_in)
         loop.add_signal_handler(signal.SIGHUP, lambda: tasks.append(loop.create_task(self.reload())))
         await self.start()
         self.notifier.ready("forwarding")
         self.sender.start()  # after it is said that we listen: a long backlog has work for all threads at once
-        listen = {name: str(getattr(self.config.relay.listen, name)) for name in ("relp", "syslog_tcp", "push", "http")}
+        listen = {
+            name: str(getattr(self.config.relay.listen, name)) for name in self.config.relay.listen.__struct_fields__
+        }
         log.info("ready", extra={**listen, "spooled": len(self.spool)})
         tasks.append(loop.create_task(self.notifier.feed_watchdog(self._alive)))
         tasks.append(loop.create_task(self._tick()))
@@ -202,6 +206,7 @@ class Service:
         """Bring what is in memory to the disk, acknowledge it, and end within seconds."""
         self._started = False
         self.notifier.stopping()
+        await self.handover.stop()
         await self.relp.stop_listening()
         await self.syslog_tcp.stop_listening()
         self.intake.writer.hurry()

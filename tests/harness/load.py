@@ -1,11 +1,12 @@
-"""Load in the background: numbered messages by RELP at a rate, while a test breaks things."""
+"""Load in the background: numbered messages by RELP or plain TCP at a rate, while a test breaks things."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 
 from tests.harness.relp_client import RelpClient
-from tests.harness.senders import numbered
+from tests.harness.senders import numbered, octet_counted
 
 
 class RelpLoad:
@@ -73,4 +74,41 @@ class RelpLoad:
         if self._error:
             raise self._error
         assert self.client.acknowledged == self.produced
+        return self.produced
+
+
+class TcpLoad:
+    """Sends `n=0 …` over one connection of plain TCP, which is not acknowledged: it waits where it is held back.
+
+    `rate` is in messages a second, 0 for as fast as they are taken.
+    """
+
+    def __init__(
+        self, port: int, *, rate: float = 0, total: int = 0, make: Callable[[int], bytes] | None = None
+    ) -> None:
+        self.produced = 0
+        self._rate, self._total = rate, total
+        self._make = make or (lambda number: next(numbered((number,))))
+        self._stop = threading.Event()
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._thread = threading.Thread(target=self._run, name="tcp-load", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        started = time.monotonic()
+        while not self._stop.is_set() and (not self._total or self.produced < self._total):
+            if self._rate and (ahead := self.produced / self._rate - (time.monotonic() - started)) > 0:
+                self._stop.wait(ahead)
+            self._socket.sendall(octet_counted(self._make(self.produced + n) for n in range(50)))
+            self.produced += 50
+        self._socket.shutdown(socket.SHUT_WR)
+
+    def finish(self, timeout: float = 60, *, stop: bool = True) -> int:
+        """How many messages were sent, once the receiver has read them all and closed its side."""
+        if stop:
+            self._stop.set()
+        self._thread.join(timeout)
+        self._socket.settimeout(timeout)
+        assert self._socket.recv(1) == b""
+        self._socket.close()
         return self.produced

@@ -114,12 +114,14 @@ class Relay(Process):
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.spool = directory / "spool"
+        self.handover = directory / "handover"
         self.config_file = directory / "appliance.yaml"
         self.relp, self.syslog_tcp, self.push, self.http = (free_port() for _ in range(4))
         self.config: dict[str, Any] = {
             "loki": {"url": loki_url, "backoff": {"min": "100ms", "max": "1s"}, "timeout": "10s"},
             "relay": {
                 "listen": {
+                    "handover": str(self.handover),
                     "relp": f"127.0.0.1:{self.relp}",
                     "syslog_tcp": f"127.0.0.1:{self.syslog_tcp}",
                     "push": f"127.0.0.1:{self.push}",
@@ -146,8 +148,8 @@ class Relay(Process):
         self.start()
         ports = [
             int(endpoint.rpartition(":")[2])
-            for endpoint in self.config["relay"]["listen"].values()
-            if endpoint is not None
+            for name, endpoint in self.config["relay"]["listen"].items()
+            if name != "handover" and endpoint is not None
         ]
 
         def listening() -> bool:

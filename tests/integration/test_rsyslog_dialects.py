@@ -3,21 +3,25 @@
 import re
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from tests.harness.dialects import DIALECTS, RECEIVED, SENDER, Dialect
+from tests.harness.handover_sink import HandoverSink, Record, parse
 from tests.harness.net import wait_until
-from tests.harness.relp_sink import Record, RelpSink, parse
 from tests.harness.rsyslog import ApplianceRsyslog, listeners
 from tests.harness.senders import send_udp
 
+PARIS = datetime.now(ZoneInfo("Europe/Paris")).utcoffset().total_seconds()  # type: ignore[union-attr]
+
 
 class Path1:
-    """rsyslogd with a UDP listener in front of a sink."""
+    """rsyslogd with a UDP listener, its files, and the relay's parser."""
 
-    def __init__(self, rsyslog: ApplianceRsyslog, sink: RelpSink) -> None:
+    def __init__(self, rsyslog: ApplianceRsyslog, sink: HandoverSink) -> None:
         assert rsyslog.listen.udp
         self.port, self.sink, self.rsyslog = rsyslog.listen.udp.port, sink, rsyslog
 
@@ -28,27 +32,24 @@ class Path1:
         wait_until(lambda: len(self.sink.records) > before, what=lambda: self.rsyslog.output)
         time.sleep(0.01)
         assert len(self.sink.records) == before + 1
-        return parse(self.sink.records[before])
+        return parse(self.sink.records[before], utc_offset=PARIS)
 
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path1]:
     directory: Path = tmp_path_factory.mktemp("dialects")
-    with RelpSink() as sink:
-        rsyslog = ApplianceRsyslog(
-            directory, listeners("udp", queue=directory / "queue"), sink.port, zone="Europe/Paris"
-        ).ready()
-        try:
-            yield Path1(rsyslog, sink)
-        finally:
-            rsyslog.close()
+    rsyslog = ApplianceRsyslog(directory, listeners("udp"), directory / "handover").ready()
+    try:
+        yield Path1(rsyslog, HandoverSink(directory / "handover"))
+    finally:
+        rsyslog.close()
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
 def test_a_dialect_becomes_one_record_with_its_text_whole(path: Path1, dialect: Dialect) -> None:
     before = time.time()
     record = path.through(dialect.wire)
-    assert record.text == dialect.text
+    assert record.text == dialect.text.removesuffix(b"\r")  # it belongs to the line's end
     assert (record.host, record.app, record.process, record.id) == (
         dialect.host,
         dialect.app,
@@ -56,13 +57,14 @@ def test_a_dialect_becomes_one_record_with_its_text_whole(path: Path1, dialect: 
         dialect.id,
     )
     assert record.pri == dialect.pri
-    assert record.has_zone == dialect.zone
-    assert record.words == dialect.words
+    assert record.has_zone == (dialect.zone and dialect.time != RECEIVED)
+    # rsyslog had no word for what looks like structured data and is none.
+    assert tuple(word for word in record.words if word != "structured_data") == dialect.words
     assert record.structured_data == dialect.structured_data
     assert (record.sender, record.input) == (SENDER, "udp")
     assert before - 1 <= record.received <= time.time() + 1
     if dialect.time == RECEIVED:
-        assert f"{record.received % 60:09.6f}" in record.time
+        assert record.time == ""
     elif dialect.time[-6] in "+-" or dialect.time.endswith("Z"):
         assert record.time == dialect.time
     else:  # the zone is that of rsyslogd, which is not the same all year round

@@ -17,32 +17,32 @@ import trustme
 
 from appliance.config import model
 from appliance.config.units import Size
+from tests.harness.handover_sink import HandoverSink, Record
 from tests.harness.net import wait_until
 from tests.harness.relp_client import RelpClient
-from tests.harness.relp_sink import Record, RelpSink
-from tests.harness.rsyslog import ApplianceRsyslog, listeners
+from tests.harness.rsyslog import ROTATE, ApplianceRsyslog, listeners
 from tests.harness.senders import octet_counted, send_tcp, send_udp
 
 HEAD = b"<30>1 2026-11-23T10:00:00Z h app 1 - - "
-Start = Callable[..., tuple[ApplianceRsyslog, RelpSink]]
+Start = Callable[..., tuple[ApplianceRsyslog, HandoverSink]]
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """start(*listener_names, tls=…) -> (rsyslogd, the sink it hands on to)."""
+    """start(*listener_names, tls=…) -> (rsyslogd, a reader of what it hands over)."""
     with ExitStack() as stack:
 
-        def begin(*names: str, tls: model.ServerTls | None = None, **relay: Any) -> tuple[ApplianceRsyslog, RelpSink]:
-            sink = stack.enter_context(RelpSink())
-            listen = listeners(*names, queue=tmp_path / "queue", tls=tls)
-            rsyslog = ApplianceRsyslog(tmp_path / "rsyslog", listen, sink.port, **relay)
+        def begin(
+            *names: str, tls: model.ServerTls | None = None, **relay: Any
+        ) -> tuple[ApplianceRsyslog, HandoverSink]:
+            rsyslog = ApplianceRsyslog(tmp_path / "rsyslog", listeners(*names, tls=tls), tmp_path / "handover", **relay)
             stack.callback(rsyslog.close)
-            return rsyslog.ready(), sink
+            return rsyslog.ready(), HandoverSink(tmp_path / "handover")
 
         yield begin
 
 
-def arrived(sink: RelpSink, count: int, rsyslog: ApplianceRsyslog) -> list[Record]:
+def arrived(sink: HandoverSink, count: int, rsyslog: ApplianceRsyslog) -> list[Record]:
     """Exactly `count` records, once nothing more comes."""
     wait_until(lambda: len(sink.records) >= count, what=lambda: f"{sink.records}\n{rsyslog.output}")
     time.sleep(0.05)
@@ -67,7 +67,7 @@ def test_tcp_takes_octet_counted_and_lf_frames_of_one_connection(start: Start) -
             sender.sendall(stream[at : at + 7])
         records = arrived(sink, 7, rsyslog)
     assert sorted(record.text for record in records) == sorted(
-        [b"one", b"two\nlines", b"three\r", b"four", b"five\r", b"six", b"seven"]
+        [b"one", b"two\nlines", b"three", b"four", b"five", b"six", b"seven"]
     )
     assert {(record.input, record.sender) for record in records} == {("tcp", "127.0.0.1")}
 
@@ -126,24 +126,25 @@ def test_a_broken_frame_does_not_close_the_connection(start: Start) -> None:
 
 
 def test_connections_over_the_limit_are_refused_and_those_within_go_on(tmp_path: Path) -> None:
-    with RelpSink() as sink:
-        listen = listeners("tcp", queue=tmp_path / "queue")
-        assert listen.tcp
-        limited = msgspec.structs.replace(listen.tcp, max_connections=3)
-        rsyslog = ApplianceRsyslog(tmp_path / "r", msgspec.structs.replace(listen, tcp=limited), sink.port).ready()
-        time.sleep(0.3)  # the probe of ready() is gone
-        try:
-            with ExitStack() as stack:
-                senders = [stack.enter_context(socket.create_connection(("127.0.0.1", limited.port))) for _ in range(6)]
-                time.sleep(0.3)
-                for number, sender in enumerate(senders):
-                    try:
-                        sender.sendall(HEAD + b"%d\n" % number)
-                    except OSError:
-                        assert number >= 3
-                assert {record.text for record in arrived(sink, 3, rsyslog)} == {b"0", b"1", b"2"}
-        finally:
-            rsyslog.close()
+    listen = listeners("tcp")
+    assert listen.tcp
+    limited = msgspec.structs.replace(listen.tcp, max_connections=3)
+    listen = msgspec.structs.replace(listen, tcp=limited)
+    rsyslog = ApplianceRsyslog(tmp_path / "r", listen, tmp_path / "handover").ready()
+    time.sleep(0.3)  # the probe of ready() is gone
+    try:
+        with ExitStack() as stack:
+            senders = [stack.enter_context(socket.create_connection(("127.0.0.1", limited.port))) for _ in range(6)]
+            time.sleep(0.3)
+            for number, sender in enumerate(senders):
+                try:
+                    sender.sendall(HEAD + b"%d\n" % number)
+                except OSError:
+                    assert number >= 3
+            records = arrived(HandoverSink(tmp_path / "handover"), 3, rsyslog)
+            assert {record.text for record in records} == {b"0", b"1", b"2"}
+    finally:
+        rsyslog.close()
 
 
 # ---- TLS ------------------------------------------------------------------------------------------
@@ -192,7 +193,7 @@ def try_tls(port: int, context: ssl.SSLContext, text: bytes) -> None:
         return
 
 
-def accepts(sink: RelpSink, port: int, good: list[ssl.SSLContext], bad: list[ssl.SSLContext]) -> None:
+def accepts(sink: HandoverSink, port: int, good: list[ssl.SSLContext], bad: list[ssl.SSLContext]) -> None:
     """The good clients' messages arrive, the bad ones' do not."""
     for context in bad:
         try_tls(port, context, b"bad")
@@ -325,6 +326,8 @@ text = "two\nlines\tof caf\u00e9".encode()
 journal.send(b"SYSLOG_IDENTIFIER=multi\nPRIORITY=3\nSYSLOG_FACILITY=4\nSYSLOG_PID=77\nMESSAGE\n"
              + len(text).to_bytes(8, "little") + text + b"\n")
 journal.send(b"SYSLOG_IDENTIFIER=rsyslogd\nMESSAGE=rsyslog about itself\n")
+name = b"forged\n1.000000 10.9.9.9 udp <30>1 - host app - - - a record of its own"
+journal.send(b"SYSLOG_IDENTIFIER\n" + len(name).to_bytes(8, "little") + name + b"\nMESSAGE=by a forger\n")
 END
 # journald knows a sender's unit from its control group, which is made up here.
 as_unit() {
@@ -344,7 +347,11 @@ time.sleep(0.5)' &
 as_unit appliance-relay.service
 as_unit rsyslog.service
 as_unit ssh.service
-run() { LC_ALL=C rsyslogd -n -iNONE -f "$1" & rsyslogd=$!; sleep "$2"; kill $rsyslogd; wait $rsyslogd || true; }
+run() {
+    "$ROTATE" start "$1"
+    LC_ALL=C rsyslogd -n -iNONE -f "$1" & rsyslogd=$!
+    sleep "$2"; kill $rsyslogd; wait $rsyslogd || true
+}
 run "$CONFIG" 2
 echo "while away" | systemd-cat -t later
 sleep 0.2
@@ -356,23 +363,25 @@ def test_the_journal_arrives_once_across_a_restart_and_neither_rsyslog_nor_the_r
     tmp_path: Path,
 ) -> None:
     assert shutil.which("unshare"), "util-linux is needed"
-    with RelpSink() as sink:
-        rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("journal", queue=tmp_path / "queue"), sink.port)
-        subprocess.run(
-            ["unshare", "--mount", "--propagation", "private", "bash", "-c", IN_ITS_OWN_JOURNAL],
-            env={
-                "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-                "PYTHON": shutil.which("python3") or "python3",
-                "CONFIG": str(rsyslog.config_file),
-            },
-            check=True,
-            timeout=60,
-            capture_output=True,
-        )
-        records = [record for record in sink.parsed() if record.app != "systemd-journald"]
+    rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("journal"), tmp_path / "handover")
+    subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "bash", "-c", IN_ITS_OWN_JOURNAL],
+        env={
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "PYTHON": shutil.which("python3") or "python3",
+            "CONFIG": str(rsyslog.config_file),
+            "ROTATE": str(ROTATE),
+        },
+        check=True,
+        timeout=60,
+        capture_output=True,
+    )
+    sink = HandoverSink(tmp_path / "handover", "journal")
+    records = [record for record in sink.parsed() if record.app != "systemd-journald"]
     assert [(record.app, record.text) for record in records] == [
         ("one", b"first line"),
         ("multi", "two\nlines\tof café".encode()),
+        ("forged", b"by a forger"),
         ("appliance", b"said by ssh.service"),
         ("later", b"while away"),
     ]

@@ -1,5 +1,6 @@
 """rsyslog's own numbers and the kernel's, as the relay reads them from a real rsyslogd and its sockets."""
 
+import re
 import signal
 import socket
 import subprocess
@@ -8,61 +9,63 @@ from pathlib import Path
 
 import psutil
 
-from appliance.config import model
-from appliance.config.units import Endpoint
-from appliance.host.rsyslog.render import Paths, render
 from appliance.relay.report.impstats import Rsyslog, read_impstats
 from appliance.relay.report.udp_drops import read_udp_losses
 from tests.conftest import StartRelay
 from tests.harness.net import free_port, wait_until
 from tests.harness.processes import Process, Rsyslogd
+from tests.harness.rsyslog import ApplianceRsyslog, listeners
+from tests.harness.senders import send_tcp
+from tests.harness.small_disk import fill, small_disk
 from tests.loki_double import LokiUnderTest
 
 
-def test_a_queue_that_waits_for_the_relay_is_seen_and_seen_to_drain(
+def test_a_queue_that_waits_at_the_gate_is_seen_and_seen_to_drain(
     tmp_path: Path, processes: list[Process], loki: LokiUnderTest, start_relay: StartRelay
 ) -> None:
     relay = start_relay(loki.push_url, up=False)
-    tcp, udp, statistics = free_port(), free_port(socket.SOCK_DGRAM), tmp_path / "stats.json"
-    queue = tmp_path / "queue"
-    queue.mkdir()
-    config = model.Config(
-        loki=model.Loki(url=loki.push_url),
-        listeners=model.Listeners(
-            tcp=model.TcpListener(port=tcp, address="127.0.0.1"),
-            udp=model.UdpListener(port=udp, address="127.0.0.1"),
-            journal=False,
-            queue=model.Queue(path=str(queue)),
-        ),
-    )
-    text = render(
-        config,
-        relp_target=Endpoint(f"127.0.0.1:{relay.relp}"),
-        paths=Paths(work=str(queue), statistics=str(statistics), heartbeat=str(tmp_path / "heartbeat")),
-        stats_interval=1,
-    )
-    rsyslogd = Rsyslogd(tmp_path / "rsyslog", text)
-    processes.append(rsyslogd)
-    rsyslogd.up(tcp)
-    with socket.create_connection(("127.0.0.1", tcp)) as sender:
-        sender.sendall(b"".join(b"<13>Nov 23 13:00:00 host app: n=%d \n" % number for number in range(300)))
+    rsyslog = ApplianceRsyslog(tmp_path / "rsyslog", listeners("tcp", "udp"), relay.handover).ready()
+    processes.append(rsyslog)
+    assert rsyslog.listen.tcp
+    rsyslog.gate.write_text("SUSPENDED\n")
+    send_tcp(rsyslog.listen.tcp.port, b"".join(b"<13>Nov 23 13:00:00 host app: n=%d \n" % n for n in range(300)))
 
     def told() -> Rsyslog | None:
-        return read_impstats(statistics)
+        return read_impstats(rsyslog.statistics)
 
     stalled = wait_until(
-        lambda: (state := told()) and state.stalled and state.backlog >= 300 and state, 15, what=lambda: told()
+        # A batch is in the worker's hands, and counted as waiting.
+        lambda: (state := told()) and state.stalled and state.backlog >= 300 and state,
+        15,
+        what=lambda: told(),
     )
     assert isinstance(stalled, Rsyslog)
     assert stalled.submitted["tcp"] == 300
-    assert (stalled.discarded, stalled.stale) == (0, False)
-    relay.up()
+    assert (stalled.discarded, stalled.failed, stalled.stale) == (0, 0, False)
+    relay.up()  # it sees to the gate, too
     drained = wait_until(
         lambda: (state := told()) and state.backlog < 10 and not state.stalled and state, 20, what=lambda: told()
     )
     assert isinstance(drained, Rsyslog)
     wait_until(lambda: loki.count() >= 300, 10, what=lambda: relay.output)
     assert loki.tally(300).lost == 0
+    assert not rsyslog.gate.exists()
+
+
+def test_what_rsyslog_could_not_write_is_counted_as_lost(tmp_path: Path, processes: list[Process]) -> None:
+    """Without blocks reserved and without its gate, on a disk that is full: what status calls CRITICAL."""
+    with small_disk(tmp_path, size=2 * 2**20) as disk:
+        rsyslog = ApplianceRsyslog(tmp_path / "rsyslog", listeners("tcp"), disk / "handover")
+        config = rsyslog.config_file.read_text()
+        config = re.sub(r"rotate-handover \d+ ", "rotate-handover 0 ", config)
+        rsyslog.config_file.write_text(re.sub(r'externalstate.file="[^"]*"', 'externalstate.file="/none"', config))
+        rsyslog.ready()
+        processes.append(rsyslog)
+        fill(disk)
+        assert rsyslog.listen.tcp
+        send_tcp(rsyslog.listen.tcp.port, b"".join(b"<13>Nov 23 13:00:00 host app: n=%d \n" % n for n in range(300)))
+        wait_until(lambda: (state := read_impstats(rsyslog.statistics)) and state.failed > 0, 15)
+        rsyslog.kill()
 
 
 def test_datagrams_lost_while_rsyslog_is_stopped_are_counted_for_its_port(

@@ -1,4 +1,4 @@
-"""rsyslog's queue towards the relay: what waits in it outlives restarts and outages, and its bounds hold."""
+"""What waits between rsyslog and the relay outlives restarts and outages, and its bounds hold."""
 
 import collections
 import itertools
@@ -6,21 +6,21 @@ import json
 import re
 import signal
 import socket
-import threading
 import time
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from appliance.config import model
 from appliance.config.units import Size
-from appliance.host.rsyslog.render import BATCH
 from tests.conftest import StartRelay
-from tests.harness.net import free_port, wait_until
+from tests.harness.handover_sink import HandoverSink
+from tests.harness.load import TcpLoad
+from tests.harness.net import wait_until
 from tests.harness.processes import Process, Relay
-from tests.harness.relp_sink import RelpSink
-from tests.harness.rsyslog import ApplianceRsyslog, listeners, stand_in_for
-from tests.harness.senders import numbered, octet_counted, send_tcp, send_udp
+from tests.harness.rsyslog import ApplianceRsyslog, listeners
+from tests.harness.senders import numbered, octet_counted, rfc5424, send_tcp, send_udp
 from tests.integration.test_faults_disk import is_full, random_text
 from tests.integration.test_faults_loki import arrives
 from tests.loki_double import LokiUnderTest
@@ -28,12 +28,9 @@ from tests.loki_double import LokiUnderTest
 _NUMBER = re.compile(rb" n=(\d+)")
 
 
-def numbers(*sinks: RelpSink) -> collections.Counter[int]:
+def numbers(sink: HandoverSink) -> collections.Counter[int]:
     """How often each numbered message came."""
-    found: collections.Counter[int] = collections.Counter()
-    for sink in sinks:
-        found.update(int(match[1]) for raw in list(sink.records) if (match := _NUMBER.search(raw)))
-    return found
+    return collections.Counter(int(match[1]) for raw in sink.records if (match := _NUMBER.search(raw)))
 
 
 def send_numbered(port: int, first: int, count: int) -> None:
@@ -49,7 +46,7 @@ def test_rsyslog_restarted_again_and_again_under_load_loses_nothing_before_the_r
     loki: LokiUnderTest, start_relay: StartRelay, tmp_path: Path, processes: list[Process]
 ) -> None:
     relay = start_relay(loki.push_url)
-    rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("tcp", queue=tmp_path / "queue"), relay.relp).ready()
+    rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("tcp"), relay.handover).ready()
     processes.append(rsyslog)
     assert rsyslog.listen.tcp
     for first in range(0, 50_000, 10_000):
@@ -61,92 +58,47 @@ def test_rsyslog_restarted_again_and_again_under_load_loses_nothing_before_the_r
     assert (tally.lost, tally.duplicates) == (0, 0)
 
 
-class Stream(threading.Thread):
-    """Sends numbered messages over TCP for as long as rsyslog takes them; `sent` says how far it is."""
-
-    def __init__(self, port: int, count: int, *, size: int = 200) -> None:
-        super().__init__(daemon=True)
-        self.port, self.count, self.size = port, count, size
-        self.sent = 0
-
-    def run(self) -> None:
-        with socket.create_connection(("127.0.0.1", self.port)) as sender:
-            for at in range(0, self.count, 100):
-                sender.sendall(octet_counted(numbered(range(at, at + 100), size=self.size)))
-                self.sent = at + 100
-
-
-def test_messages_waiting_when_rsyslog_is_restarted_are_saved_or_handed_on(tmp_path: Path) -> None:
-    """Before a relay that is slow, so that each stop finds a queue that is not empty."""
-    with RelpSink(delay=0.02) as slow:
-        rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("tcp", queue=tmp_path / "queue"), slow.port).ready()
-        try:
-            assert rsyslog.listen.tcp
-            for first in (0, 20_000, 40_000):
-                send_numbered(rsyslog.listen.tcp.port, first, 20_000)
-                assert len(numbers(slow)) < first + 20_000, "nothing was waiting: the test says nothing"
-                rsyslog.terminate()
-                rsyslog.ready()
-            wait_until(lambda: len(numbers(slow)) == 60_000, 30, what=lambda: len(numbers(slow)))
-            assert max(numbers(slow).values()) == 1
-        finally:
-            rsyslog.close()
-
-
-@pytest.mark.slow
-def test_a_queue_too_long_to_be_handed_on_at_the_stop_is_saved_without_a_message_lost(tmp_path: Path) -> None:
-    """The worker is in the middle of it when rsyslog is stopped: what it has begun is handed on, the rest saved."""
-    queue = tmp_path / "queue"
-    with RelpSink(delay=0.5) as slow:
-        listen = listeners("tcp", queue=queue)
-        # A small window, so that the worker waits for acknowledgements with a batch in its hands.
-        rsyslog = ApplianceRsyslog(tmp_path / "r", listen, slow.port, relp_window=300).ready()
-        try:
-            assert rsyslog.listen.tcp
-            # Its sessions are known to be alive then: nobody waits for a heartbeat behind all these messages.
-            wait_until(lambda: all((tmp_path / f"r/heartbeat.{queue}").exists() for queue in ("relay", "journal")))
-            send_numbered(rsyslog.listen.tcp.port, 0, 20_000)
-            for _ in range(2):
-                rsyslog.terminate()
-                assert len(numbers(slow)) < 19_000, "all was handed on: the test says nothing"
-                assert list(queue.glob("relay.*")), "nothing was saved"
-                rsyslog.ready()
-            slow.delay = 0
-            wait_until(lambda: len(numbers(slow)) == 20_000, 30, what=lambda: len(numbers(slow)))
-            assert max(numbers(slow).values()) == 1
-        finally:
-            rsyslog.close()
+def test_what_is_in_memory_when_rsyslog_is_stopped_is_handed_over_before_it_ends(tmp_path: Path) -> None:
+    """The gate is shut, as the relay is away: a stop opens it for the little that there is."""
+    listen = listeners("tcp", max_disk=Size(8 * 2**20))
+    connections = model.Connections(max_message=Size(8192))
+    rsyslog = ApplianceRsyslog(tmp_path / "r", listen, tmp_path / "handover", connections=connections).ready()
+    sink = HandoverSink(tmp_path / "handover")
+    try:
+        assert rsyslog.listen.tcp
+        for first in (0, 20_000, 40_000):
+            send_numbered(rsyslog.listen.tcp.port, first, 20_000)
+            took = rsyslog.terminate()
+            assert took < 20
+            assert len(numbers(sink)) == first + 20_000
+            rsyslog.ready()
+        assert max(numbers(sink).values()) == 1
+        assert rsyslog.gate.exists(), "nothing was waiting: the test says nothing"
+    finally:
+        rsyslog.close()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("before", ["never there", "killed"])
-def test_rsyslog_stopped_while_the_relay_is_away_loses_nothing_thanks_to_its_stand_in(
+def test_rsyslog_stopped_while_the_relay_is_away_loses_nothing(
     loki: LokiUnderTest, start_relay: StartRelay, tmp_path: Path, processes: list[Process], before: str
 ) -> None:
     relay = start_relay(loki.push_url, up=before == "killed")
-    rsyslog = ApplianceRsyslog(
-        tmp_path / "r",
-        listeners("tcp", queue=tmp_path / "queue"),
-        relay.relp,
-        tell=stand_in_for(relay),
-    ).ready()
+    rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("tcp"), relay.handover).ready()
     processes.append(rsyslog)
     assert rsyslog.listen.tcp
-    sender = Stream(rsyslog.listen.tcp.port, 60_000)
-    sender.start()
+    sender = TcpLoad(rsyslog.listen.tcp.port, total=60_000)
     if before == "killed":
         wait_until(lambda: loki.count() > 0, 20)
         relay.kill()
-    sender.join(30)
-    assert sender.sent == 60_000
-    time.sleep(1.5)  # its worker has a batch in its hands now, and tries to get rid of it
+    assert sender.finish(stop=False) == 60_000
     rsyslog.terminate()
     relay.up()
     rsyslog.ready()
     tally = arrives(loki, 60_000, 60)
     assert tally.lost == 0
-    # The window again after the kill, and pushes that were under way.
-    assert tally.duplicates <= (20_000 + 4 * 12_000 if before == "killed" else 0)
+    # Pushes that were under way.
+    assert tally.duplicates <= (4 * 12_000 if before == "killed" else 0)
 
 
 def taken(relay: Relay) -> int:
@@ -164,11 +116,11 @@ def sent_ahead(rsyslog: ApplianceRsyslog, relay: Relay, count: int) -> None:
     assert not relay.spooled()
 
 
-def test_what_a_killed_relay_had_not_on_disk_comes_again_though_no_other_line_follows(
+def test_what_a_killed_relay_had_not_on_disk_is_read_again_though_no_other_line_follows(
     loki: LokiUnderTest, start_relay: StartRelay, tmp_path: Path, processes: list[Process]
 ) -> None:
     relay = start_relay(loki.push_url, {"relay": {"batch": {"age": 60}}})
-    rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("tcp", queue=tmp_path / "queue"), relay.relp).ready()
+    rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("tcp"), relay.handover).ready()
     processes.append(rsyslog)
     sent_ahead(rsyslog, relay, 200)
     relay.kill()
@@ -192,9 +144,7 @@ def test_rsyslog_stopped_after_the_relay_was_killed_loses_nothing_of_a_kind_that
     backlog: int,
 ) -> None:
     relay = start_relay(loki.push_url, {"relay": {"batch": {"age": 60}}})
-    rsyslog = ApplianceRsyslog(
-        tmp_path / "r", listeners("tcp", queue=tmp_path / "queue"), relay.relp, tell=stand_in_for(relay)
-    ).ready()
+    rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("tcp"), relay.handover).ready()
     processes.append(rsyslog)
     assert rsyslog.listen.tcp
     sent_ahead(rsyslog, relay, 200)
@@ -220,12 +170,7 @@ def test_rsyslog_stopped_before_a_full_relay_loses_nothing(
 ) -> None:
     relay = start_relay(loki.push_url, {"relay": {"spool": {"max_size": "8MiB"}, "batch": {"size": "1MiB"}}})
     loki.fault("refuse")
-    rsyslog = ApplianceRsyslog(
-        tmp_path / "r",
-        listeners("tcp", queue=tmp_path / "queue"),
-        relay.relp,
-        tell=lambda pid: ["kill", "-USR1", str(relay.pid)],
-    ).ready()
+    rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("tcp"), relay.handover).ready()
     processes.append(rsyslog)
     assert rsyslog.listen.tcp
     send_tcp(rsyslog.listen.tcp.port, octet_counted(random_text(number) for number in range(80_000)))
@@ -237,11 +182,8 @@ def test_rsyslog_stopped_before_a_full_relay_loses_nothing(
         return taken(relay) == before
 
     wait_until(held, 30)
-    before = taken(relay)
-    assert before < 80_000
-    rsyslog.terminate()
-    # What its worker had in its hands, and not the queue.
-    assert before <= taken(relay) <= before + 2 * BATCH
+    assert taken(relay) < 80_000
+    assert rsyslog.terminate() < 10
     loki.clear()
     rsyslog.ready()
     tally = arrives(loki, 80_000, 60)
@@ -249,110 +191,107 @@ def test_rsyslog_stopped_before_a_full_relay_loses_nothing(
 
 
 def test_while_the_relay_is_away_messages_go_to_disk_and_udp_is_taken_on(tmp_path: Path) -> None:
-    port = free_port()  # nobody listens there yet
-    queue = tmp_path / "queue"
-    rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("udp", "tcp", queue=queue, memory_messages=5000), port).ready()
+    listen = listeners("udp", "tcp", memory_messages=5000)
+    rsyslog = ApplianceRsyslog(tmp_path / "r", listen, tmp_path / "handover").ready()
+    sink = HandoverSink(tmp_path / "handover")
     try:
         assert rsyslog.listen.udp
         for at in range(0, 20_000, 100):
             send_udp(rsyslog.listen.udp.port, numbered(range(at, at + 100), size=200))
             time.sleep(0.005)
-        wait_until(lambda: sum(f.stat().st_size for f in queue.glob("relay.0*")) > 2 * 2**20)
-        with RelpSink(port) as sink:
-            wait_until(lambda: len(numbers(sink)) == 20_000, 40, what=lambda: len(numbers(sink)))
-            assert max(numbers(sink).values()) == 1
+        wait_until(lambda: len(numbers(sink)) == 20_000, 40, what=lambda: len(numbers(sink)))
+        assert max(numbers(sink).values()) == 1
     finally:
         rsyslog.close()
 
 
-def test_a_full_disk_part_holds_tcp_senders_back_and_loses_nothing_of_theirs(tmp_path: Path) -> None:
-    port = free_port()
-    queue = tmp_path / "queue"
-    listen = listeners("tcp", queue=queue, memory_messages=2000, max_disk=Size(2**20))
-    rsyslog = ApplianceRsyslog(tmp_path / "r", listen, port).ready()
-    try:
-        assert rsyslog.listen.tcp
-        stream = Stream(rsyslog.listen.tcp.port, 20_000, size=1000)
-        stream.start()
+def test_a_full_disk_part_holds_tcp_senders_back_and_loses_nothing_of_theirs(
+    loki: LokiUnderTest, start_relay: StartRelay, tmp_path: Path, processes: list[Process]
+) -> None:
+    relay = start_relay(loki.push_url, up=False)
+    listen = listeners("tcp", memory_messages=2000, max_disk=Size(8 * 2**20))
+    connections = model.Connections(max_message=Size(8192))
+    rsyslog = ApplianceRsyslog(tmp_path / "r", listen, relay.handover, connections=connections).ready()
+    processes.append(rsyslog)
+    assert rsyslog.listen.tcp
+    stream = TcpLoad(rsyslog.listen.tcp.port, total=30_000, make=lambda n: rfc5424(f"n={n} ".ljust(1000, "x")))
 
-        def held_back() -> bool:
-            before = stream.sent
-            time.sleep(2.5)
-            return stream.sent == before
+    def held_back() -> bool:
+        before = stream.produced
+        time.sleep(2.5)
+        return stream.produced == before
 
-        wait_until(held_back, 60, what=lambda: stream.sent)
-        assert stream.sent < 20_000
-        assert sum(f.stat().st_size for f in queue.glob("relay.0*")) < 4 * 2**20
-        with RelpSink(port) as sink:
-            stream.join(60)
-            wait_until(lambda: len(numbers(sink)) == 20_000, 60, what=lambda: len(numbers(sink)))
-    finally:
-        rsyslog.close()
+    wait_until(held_back, 60, what=lambda: stream.produced)
+    assert stream.produced < 30_000
+    files = (relay.handover / "rsyslog").glob("*.log")
+    assert sum(f.stat().st_size for f in files) < 6 * 2**20
+    relay.up()
+    assert stream.finish(60, stop=False) == 30_000
+    tally = arrives(loki, 30_000, 60)
+    assert (tally.lost, tally.duplicates) == (0, 0)
 
 
 def test_killed_rsyslog_comes_back_and_goes_on(tmp_path: Path) -> None:
-    with RelpSink() as sink:
-        rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("tcp", queue=tmp_path / "queue"), sink.port).ready()
-        try:
-            assert rsyslog.listen.tcp
-            for first in (0, 1000):
-                with socket.create_connection(("127.0.0.1", rsyslog.listen.tcp.port)) as sender:
-                    sender.sendall(octet_counted(numbered(range(first, first + 1000))))
-                    wait_until(lambda first=first: len(numbers(sink)) == first + 1000)  # type: ignore[misc]
-                rsyslog.signal(signal.SIGKILL)
-                rsyslog.wait()
-                (rsyslog.directory / "rsyslogd.pid").unlink(missing_ok=True)
-                rsyslog.ready()
-        finally:
-            rsyslog.close()
+    rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("tcp"), tmp_path / "handover").ready()
+    sink = HandoverSink(tmp_path / "handover")
+    try:
+        assert rsyslog.listen.tcp
+        for first in (0, 1000):
+            with socket.create_connection(("127.0.0.1", rsyslog.listen.tcp.port)) as sender:
+                sender.sendall(octet_counted(numbered(range(first, first + 1000))))
+                wait_until(lambda first=first: len(numbers(sink)) == first + 1000)  # type: ignore[misc]
+            rsyslog.signal(signal.SIGKILL)
+            rsyslog.wait()
+            (rsyslog.directory / "rsyslogd.pid").unlink(missing_ok=True)
+            rsyslog.ready()
+    finally:
+        rsyslog.close()
 
 
 def test_the_counters_of_rsyslog_are_written_within_a_bound_and_not_into_the_log(tmp_path: Path) -> None:
-    with RelpSink() as sink:
-        rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("udp", queue=tmp_path / "queue"), sink.port)
-        text = rsyslog.config_file.read_text()
-        small = re.sub(r'rotation\.sizeLimit="\d+"', 'rotation.sizeLimit="4000"', text)
-        assert small != text
-        rsyslog.config_file.write_text(small)
-        rsyslog.ready()
-        try:
-            assert rsyslog.listen.udp
-            send_udp(rsyslog.listen.udp.port, [b"<30>1 2026-11-23T10:00:00Z h app - - - text"])
-            sizes = []
-            for _ in range(16):
-                time.sleep(0.25)
-                sizes.append(rsyslog.statistics.stat().st_size if rsyslog.statistics.exists() else 0)
-            assert 0 < max(sizes) < 12_000
-            assert any(later < earlier for earlier, later in itertools.pairwise(sizes)), sizes
-            lines = wait_until(
-                lambda: (
-                    rsyslog.statistics.exists()
-                    and rsyslog.statistics.read_text().count("}\n") >= 10
-                    and rsyslog.statistics.read_text().splitlines()
-                )
+    rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("udp"), tmp_path / "handover")
+    sink = HandoverSink(tmp_path / "handover")
+    text = rsyslog.config_file.read_text()
+    small = text.replace('rotation.sizeLimit="1000000"', 'rotation.sizeLimit="4000"')
+    assert small != text
+    rsyslog.config_file.write_text(small)
+    rsyslog.ready()
+    try:
+        assert rsyslog.listen.udp
+        send_udp(rsyslog.listen.udp.port, [b"<30>1 2026-11-23T10:00:00Z h app - - - text"])
+        sizes = []
+        for _ in range(16):
+            time.sleep(0.25)
+            sizes.append(rsyslog.statistics.stat().st_size if rsyslog.statistics.exists() else 0)
+        assert 0 < max(sizes) < 12_000
+        assert any(later < earlier for earlier, later in itertools.pairwise(sizes)), sizes
+        lines = wait_until(
+            lambda: (
+                rsyslog.statistics.exists()
+                and rsyslog.statistics.read_text().count("}\n") >= 6
+                and rsyslog.statistics.read_text().splitlines()
             )
-            assert isinstance(lines, list)
-            blocks = [json.loads(line.partition(": ")[2]) for line in lines if line.endswith("}")]
-            assert {"core.queue", "imudp"} <= {block["origin"] for block in blocks}
-            assert len(sink.records) == 1
-        finally:
-            rsyslog.close()
+        )
+        assert isinstance(lines, list)
+        blocks = [json.loads(line.partition(": ")[2]) for line in lines if line.endswith("}")]
+        assert {"core.queue", "imudp"} <= {block["origin"] for block in blocks}
+        assert len(sink.records) == 1
+    finally:
+        rsyslog.close()
 
 
 def test_a_burst_over_udp_arrives_whole(tmp_path: Path) -> None:
-    with RelpSink() as sink:
-        listen = listeners("udp", queue=tmp_path / "queue")
+    listen = listeners("udp")
+    assert listen.udp
+    listen = msgspec.structs.replace(listen, udp=msgspec.structs.replace(listen.udp, receive_buffer=Size(4 * 2**20)))
+    rsyslog = ApplianceRsyslog(tmp_path / "r", listen, tmp_path / "handover").ready()
+    sink = HandoverSink(tmp_path / "handover")
+    try:
         assert listen.udp
-        listen = msgspec.structs.replace(
-            listen, udp=msgspec.structs.replace(listen.udp, receive_buffer=Size(4 * 2**20))
-        )
-        rsyslog = ApplianceRsyslog(tmp_path / "r", listen, sink.port).ready()
-        try:
-            assert listen.udp
-            for at in range(0, 20_000, 200):
-                send_udp(listen.udp.port, numbered(range(at, at + 200), size=200))
-                time.sleep(0.002)
-            wait_until(lambda: len(numbers(sink)) == 20_000, 30, what=lambda: len(numbers(sink)))
-            assert max(numbers(sink).values()) == 1
-        finally:
-            rsyslog.close()
+        for at in range(0, 20_000, 200):
+            send_udp(listen.udp.port, numbered(range(at, at + 200), size=200))
+            time.sleep(0.002)
+        wait_until(lambda: len(numbers(sink)) == 20_000, 30, what=lambda: len(numbers(sink)))
+        assert max(numbers(sink).values()) == 1
+    finally:
+        rsyslog.close()

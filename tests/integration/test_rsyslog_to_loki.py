@@ -1,5 +1,6 @@
 """From the wire to Loki through rsyslog and the relay: each message one entry, its labels right, its text whole."""
 
+import dataclasses
 import re
 import time
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import StartRelay
-from tests.harness.dialects import DIALECTS, SENDER
+from tests.harness.dialects import DIALECTS, SENDER, Dialect
 from tests.harness.net import wait_until
 from tests.harness.processes import Process
 from tests.harness.rsyslog import ApplianceRsyslog, listeners
@@ -25,14 +26,23 @@ def begin(loki: LokiUnderTest, start_relay: StartRelay, tmp_path: Path, processe
         relay = start_relay(loki.push_url, {"relay": {"batch": {"age": "100ms"}}, **settings})
         rsyslog = ApplianceRsyslog(
             tmp_path / "rsyslog",
-            listeners(*names, queue=tmp_path / "queue"),
-            relay.relp,
+            listeners(*names),
+            relay.handover,
             zone="Europe/Paris",
         )
         processes.append(rsyslog)
         return rsyslog.ready()
 
     return start
+
+
+def as_compiled(dialect: Dialect) -> Dialect:
+    """What the relay's compiled path does before the parser is asked, for whatever way a message came."""
+    if dialect.name == "RFC 5424 with a time that is none":  # the header is read, its time kept as metadata
+        return dataclasses.replace(dialect, text=b"text", host="h", app="app", words=("timestamp",))
+    if dialect.name == "NUL is escaped":  # one at the end is an end
+        return dataclasses.replace(dialect, text=b"a#000b")
+    return dialect
 
 
 def test_each_dialect_is_one_entry_with_its_labels_and_its_text(begin: Begin, loki: LokiUnderTest) -> None:
@@ -44,7 +54,7 @@ def test_each_dialect_is_one_entry_with_its_labels_and_its_text(begin: Begin, lo
     time.sleep(0.3)
     entries = loki.entries()
     assert len(entries) == len(DIALECTS)
-    for dialect in DIALECTS:
+    for dialect in map(as_compiled, DIALECTS):
         text = dialect.text.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n\x00").decode("utf-8", "replace")
         found = [
             (labels, stamp, metadata)

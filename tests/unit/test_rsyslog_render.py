@@ -12,7 +12,9 @@ from appliance.config import model
 from appliance.config.units import Endpoint, Size
 from appliance.errors import ApplianceError
 from appliance.host.rsyslog import check, render
-from appliance.host.rsyslog.render import Paths, quote
+from appliance.host.rsyslog.render import HandoverFiles, Paths, quote
+from appliance.host.system.complete import complete
+from tests.harness.processes import ROOT
 from tests.harness.rsyslog import configuration, listeners
 
 INPUTS = {"udp": "imudp", "tcp": "imptcp", "tls": "imtcp", "relp": "imrelp", "relp_tls": "imrelp"}
@@ -34,7 +36,10 @@ def server_tls(tmp_path_factory: pytest.TempPathFactory) -> model.ServerTls:
 
 
 def rendered(config: model.Config, directory: Path) -> str:
-    return render(config, paths=Paths(work=str(directory), statistics=str(directory / "stats.json")))
+    paths = Paths(
+        work=str(directory), statistics=str(directory / "stats.json"), handover=str(directory), gates=str(directory)
+    )
+    return render(config, paths=paths)
 
 
 def inputs(text: str) -> set[str]:
@@ -49,7 +54,7 @@ def inputs(text: str) -> set[str]:
 def test_what_is_configured_is_there_and_nothing_else(
     names: tuple[str, ...], tmp_path: Path, server_tls: model.ServerTls
 ) -> None:
-    text = rendered(configuration(listeners(*names, queue=tmp_path, tls=server_tls), 2514), tmp_path)
+    text = rendered(configuration(listeners(*names, tls=server_tls)), tmp_path)
     assert inputs(text) == set(names)
     assert "imjournal" not in re.sub("#.*", "", text)
     for module in set(INPUTS.values()):
@@ -63,8 +68,8 @@ def test_rsyslogd_loads_it_whole(client_certificates: str, tmp_path: Path, serve
     tls = msgspec.structs.replace(
         server_tls, client_certificates=client_certificates, permitted_names=["a.example.org", "*.example.net"]
     )
-    everything = listeners(*INPUTS, "journal", queue=tmp_path, tls=tls)
-    check(rendered(configuration(everything, 2514), tmp_path))
+    everything = listeners(*INPUTS, "journal", tls=tls)
+    check(rendered(configuration(everything), tmp_path))
 
 
 def test_the_default_listeners_use_the_ports_of_syslog(tmp_path: Path, server_tls: model.ServerTls) -> None:
@@ -72,9 +77,8 @@ def test_the_default_listeners_use_the_ports_of_syslog(tmp_path: Path, server_tl
         udp=model.UdpListener(),
         tcp=model.TcpListener(),
         tls=model.TlsListener(tls=server_tls),
-        queue=model.Queue(path=str(tmp_path)),
     )
-    text = rendered(configuration(listen, 2514), tmp_path)
+    text = rendered(configuration(listen), tmp_path)
     assert re.findall(r'^input\(.*? port="(\d+)"', text, re.MULTILINE) == ["514", "514", "6514"]
     assert " address=" not in text
     check(text)
@@ -85,35 +89,57 @@ def test_settings_reach_rsyslog_in_its_own_units(tmp_path: Path) -> None:
         udp=model.UdpListener(port=1514, address="::1", receive_buffer=Size.parse("8MiB")),
         tcp=model.TcpListener(port=1601, address="127.0.0.1", max_connections=77),
         journal=False,
-        queue=model.Queue(path=str(tmp_path), memory_messages=50000, max_disk=Size.parse("3GiB")),
+        queue=model.Queue(memory_messages=50000, max_disk=Size.parse("3GiB")),
     )
-    text = rendered(configuration(listen, 2514, relp_window=1234), tmp_path)
+    text = rendered(configuration(listen), tmp_path)
     assert 'name="udp" port="1514" address="::1" rcvbufSize="8388608"' in text
     assert 'maxSessions="77"' in text
     assert 'queue.size="50000"' in text
-    assert f'queue.maxDiskSpace="{3 * 2**30}"' in text
-    assert 'windowSize="1234"' in text
+    # Half of the disk's share, in files of which some are prepared ahead.
+    file = 3 * 2**30 // 2 // 32
+    assert f'rotation.sizeLimit="{file}"' in text
+    assert re.search(rf'rotate-handover \d+ 32 {tmp_path}/rsyslog {tmp_path}/rsyslog"', text)
     assert 'rateLimit.interval="0"' in text
     check(text)
 
 
-def test_the_relay_is_reached_where_it_listens_even_on_all_addresses(tmp_path: Path) -> None:
-    config = configuration(listeners("udp", queue=tmp_path), 2514)
-    assert 'target="127.0.0.1" port="2514"' in render(config)
-    assert 'target="127.0.0.1" port="99"' in render(config, relp_target=Endpoint(":99"))
-    assert 'target="::1" port="99"' in render(config, relp_target=Endpoint("[::]:99"))
+@pytest.mark.parametrize("max_disk", ["1MiB", "16MiB", "2GiB", "1TiB"])
+@pytest.mark.parametrize("max_message", ["8KiB", "256KiB", "1MiB"])
+def test_what_is_in_hand_when_the_gate_shuts_fits_into_the_file_that_is_prepared(
+    max_disk: str, max_message: str
+) -> None:
+    longest = int(Size.parse(max_message)) + 8192
+    files = HandoverFiles("rsyslog", Paths(), int(Size.parse(max_disk)) // 2, longest)
+    assert files.batch >= 1
+    assert files.batch == 1 or files.batch * longest <= files.full_at
+    assert files.full_at + 256 * 1024 + longest < files.reserved
 
 
-def test_without_a_relay_to_hand_on_to_nothing_is_rendered() -> None:
-    with pytest.raises(ApplianceError) as raised:
-        render(model.Config(loki=model.Loki(url="http://127.0.0.1")))
-    assert "relay.listen.relp" in raised.value.hint
+def test_the_template_is_short_and_reads_nothing_in_a_message() -> None:
+    lines = (ROOT / "appliance/host/rsyslog/rsyslog.conf.j2").read_text().splitlines()
+    assert len(lines) <= 180
+    assert max(map(len, lines)) <= 140
+    assert not [line for line in lines if "re_match" in line]
+    # What is cut out of the journal's names is no message.
+    assert all(
+        "$hostname" in line or "$app-name" in line or "$procid" in line for line in lines if "re_extract" in line
+    )
+
+
+def test_no_setting_moves_where_rsyslog_hands_over() -> None:
+    everything = listeners("udp", "relp")
+    moved = msgspec.structs.replace(everything, queue=model.Queue(path="/elsewhere"))
+    for relay in (model.Relay(), model.Relay(listen=model.Listen(relp=Endpoint("127.0.0.1:99"), handover="/x"))):
+        for listen in (everything, moved):
+            config = model.Config(loki=model.Loki(url="http://127.0.0.1"), listeners=listen, relay=relay)
+            assert 'file="/var/lib/appliance/handover/rsyslog/current"' in render(config)
+            assert complete(config).relay.listen.handover == "/var/lib/appliance/handover"
 
 
 def test_names_are_needed_where_only_names_are_permitted(tmp_path: Path, server_tls: model.ServerTls) -> None:
     tls = msgspec.structs.replace(server_tls, client_certificates="names", permitted_names=[])
     with pytest.raises(ApplianceError, match="no name is permitted"):
-        render(configuration(listeners("tls", queue=tmp_path, tls=tls), 2514))
+        render(configuration(listeners("tls", tls=tls)))
 
 
 @pytest.mark.parametrize(
@@ -137,9 +163,7 @@ def test_no_value_breaks_out_of_its_string(value: str, tmp_path: Path, server_tl
         file.parent.mkdir(exist_ok=True)
         file.write_bytes(Path(getattr(server_tls, key)).read_bytes())
         tls = msgspec.structs.replace(tls, **{key: str(file)})
-    text = rendered(
-        configuration(listeners("udp", "tls", "relp_tls", queue=tmp_path / "queue", tls=tls), 2514), tmp_path
-    )
+    text = rendered(configuration(listeners("udp", "tls", "relp_tls", tls=tls)), tmp_path)
     assert inputs(text) == {"udp", "tls", "relp_tls"}
     check(text)  # every string ends where it should, and the files of RELP are found under their names
 
@@ -151,11 +175,11 @@ def test_control_characters_are_refused(value: str) -> None:
 
 
 def test_rsyslogds_own_reason_is_told(tmp_path: Path) -> None:
-    text = rendered(configuration(listeners("udp", queue=tmp_path), 2514), tmp_path)
+    text = rendered(configuration(listeners("udp")), tmp_path)
     with pytest.raises(ApplianceError) as raised:
         check(text.replace('type="imudp"', 'type="imudpp"'))
     assert "imudpp" in raised.value.message
-    missing = rendered(configuration(listeners("udp", "relp_tls", queue=tmp_path), 2514), tmp_path)
+    missing = rendered(configuration(listeners("udp", "relp_tls")), tmp_path)
     with pytest.raises(ApplianceError, match=r"/etc/appliance/tls/server\.crt"):
         check(missing)
 

@@ -1,12 +1,12 @@
 """rsyslog.conf from the appliance's configuration, and the proof by rsyslogd that it can be loaded.
 
-Responsible for what rsyslog does with a message until the relay has it; the rules themselves are in
+Responsible for what rsyslog does with a message until the relay reads it; the rules themselves are in
 `rsyslog.conf.j2`. Writing files, restarting services and opening the firewall are the apply engine's.
 
-What rsyslogd needs around it, beyond the file: the environment LC_ALL=C (in a UTF-8 locale bytes that
-are not UTF-8 match nothing), the directories of `Paths` and of the queue, net.core.rmem_max at least
-`listeners.udp.receive_buffer`, open files at least twice the connections, journald not forwarding to
-syslog, and to be stopped by `stop-rsyslog`, which shuts the gate in time.
+What rsyslogd needs around it, beyond the file: the environment LC_ALL=C (for what is cut out of the journal's
+names), the directory `Paths.work`, net.core.rmem_max at least `listeners.udp.receive_buffer`, open files at
+least twice the connections, journald not forwarding to syslog, and `rotate-handover start` before it starts,
+`rotate-handover stop` before it is stopped.
 """
 
 import os
@@ -21,57 +21,95 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.config import model
-from appliance.config.units import Endpoint
 from appliance.errors import ApplianceError
+from appliance.host.layout import HANDOVER
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATE = "rsyslog.conf.j2"
+ROTATE = "/usr/lib/appliance/rotate-handover"
 _SLACK = 8192  # what rsyslog takes beyond the relay's longest message, so that the relay sees it is too long
-BATCH = 128
-"""Messages that rsyslog's worker has in hand. Larger ones were not cheaper (measured)."""
+_BATCH = 128  # messages that rsyslog's worker has in hand; larger ones were not cheaper (measured)
 _TCP_THREADS = 2
-_HEARTBEAT = 1  # seconds
 _CHECK_TIMEOUT = 20.0
+_BUFFER = 256 * 1024  # ioBufferSize: what is written at once
+_LARGEST_FILE = 64 * 2**20
+_SMALLEST_FILE = 2**20
+_FILES = 32  # of one writer, if its share of the disk allows
+_FEWEST_FILES = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Where rsyslog keeps what is its own."""
+    """Where rsyslog keeps what is its own, and what it hands over."""
 
     work: str = "/var/lib/appliance/rsyslog"
-    """Directory of imjournal's place in the journal, and of queues not said otherwise."""
+    """Directory of imjournal's place in the journal."""
     statistics: str = "/run/appliance/rsyslog-stats.json"
     """impstats' counters, lines `DATE: {json}`, a block each interval; the relay reads its end."""
-    gate: str = "/run/appliance/rsyslog-gate"
-    """While it says SUSPENDED no worker begins another batch; `stop-rsyslog` writes it."""
-    heartbeat: str = "/run/appliance/rsyslog-heartbeat"
-    """`.relay` and `.journal` behind it: a line `UNIX-TIME PORT` for each heartbeat that has been through the queue
-    of that name and all its sessions with the relay, which listens there; `stop-rsyslog` looks at the last."""
+    handover: str = HANDOVER
+    """Below it each writer has a directory of files for the relay: `rsyslog` and `journal`."""
+    gates: str = "/run/appliance/handover"
+    """Directory of the gates: while one says SUSPENDED its writer begins no other batch. In memory, so that it can be
+    shut when a disk takes nothing."""
+    rotate: str = ROTATE
+    """The program that goes over to the next file."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandoverFiles:
+    """The files of one writer, within `disk` bytes, for records of `longest` bytes at most."""
+
+    writer: str
+    paths: Paths
+    disk: int
+    longest: int
+
+    @property
+    def full_at(self) -> int:
+        """Bytes at which rsyslogd goes over to another file."""
+        return max(_SMALLEST_FILE, min(_LARGEST_FILE, self.disk // _FILES))
+
+    @property
+    def reserved(self) -> int:
+        """Bytes reserved for a file: rsyslogd looks at its size after a record, when the buffer may hold more."""
+        return self.full_at + _BUFFER + 2 * self.longest
+
+    @property
+    def batch(self) -> int:
+        """Messages in hand. All of them fit into the file that is prepared when the gate shuts."""
+        return max(1, min(_BATCH, self.full_at // (2 * self.longest)))
+
+    @property
+    def directory(self) -> str:
+        return f"{self.paths.handover}/{self.writer}"
+
+    @property
+    def gate(self) -> str:
+        return f"{self.paths.gates}/{self.writer}"
+
+    @property
+    def command(self) -> str:
+        """One argument is all that rsyslog gives a command."""
+        files = max(_FEWEST_FILES, self.disk // self.full_at)
+        return f"{self.paths.rotate} {self.reserved} {files} {self.gate} {self.directory}"
 
 
 def render(
     config: model.Config,
     *,
-    relp_target: Endpoint | None = None,
     paths: Paths | None = None,
-    own_units: Iterable[str] = ("rsyslog.service", "appliance-relay.service"),
+    own_units: Iterable[str] = ("rsyslog.service", "appliance-relay.service", "appliance-receiver.service"),
     stats_interval: int = 10,
-    stop_within: float = 10.0,
+    stop_within: float = 60.0,
 ) -> str:
     """The whole rsyslog.conf.
 
-    `relp_target` is where the relay listens, `relay.listen.relp` unless said; `own_units` are the units
-    whose messages are not forwarded from the journal. `stop_within` are the seconds that a worker has for
-    what it has in hand when rsyslogd is stopped, before its queue is saved. Raise ApplianceError for what cannot be
-    written down.
+    `own_units` are the units whose messages are not forwarded from the journal. `stop_within` are the
+    seconds that the worker has for what is in memory when rsyslogd is stopped. Raise ApplianceError for
+    what cannot be written down.
     """
-    target = relp_target or config.relay.listen.relp
-    if target is None:
-        raise ApplianceError(
-            "rsyslog has nowhere to hand its messages to", hint="set relay.listen.relp, such as 127.0.0.1:2514"
-        )
     listeners = config.listeners
     for tls in (listeners.tls and listeners.tls.tls, listeners.relp_tls and listeners.relp_tls.tls):
         if tls and tls.client_certificates == "names" and not tls.permitted_names:
@@ -81,7 +119,8 @@ def render(
             )
     paths = paths or Paths()
     longest = int(config.relay.connections.max_message) + _SLACK
-    queue = listeners.queue
+    disk = int(listeners.queue.max_disk)
+    network = HandoverFiles("rsyslog", paths, disk // 2, longest)
     return (
         _environment()
         .get_template(TEMPLATE)
@@ -92,26 +131,19 @@ def render(
             relp=listeners.relp,
             relp_tls=listeners.relp_tls,
             journal=listeners.journal,
-            relp_host=_reachable(target.host),
-            relp_port=target.port,
-            relp_window=config.relay.relp_window,
             max_message=longest,
             max_frame=max(longest, 200_000),
-            queue_path=queue.path,
-            queue_memory=queue.memory_messages,
-            queue_disk=int(queue.max_disk),
-            journal_disk=max(16 * 2**20, int(queue.max_disk) // 16),
+            network=network,
+            own=HandoverFiles("journal", paths, disk // 16, longest),
+            queue_memory=listeners.queue.memory_messages,
             work_directory=paths.work,
-            gate_file=paths.gate,
-            heartbeat_file=paths.heartbeat,
-            heartbeat_interval=_HEARTBEAT,
             stats_file=paths.statistics,
             stats_interval=stats_interval,
             stats_size=1_000_000,
-            # One argument is all that rsyslog gives a command. It starts a new file then.
+            # It starts a new file then.
             stats_rotate=f"/bin/rm {paths.statistics}",
             own_units=sorted(own_units),
-            batch=BATCH,
+            batch=network.batch,
             tcp_threads=_TCP_THREADS,
             stop_ms=round(stop_within * 1000),
         )
@@ -198,8 +230,3 @@ def _address(
 
 def _tls_auth(tls: model.ServerTls) -> str:
     return {"none": "anon", "ca": "x509/certvalid", "names": "x509/name"}[tls.client_certificates]
-
-
-def _reachable(host: str) -> str:
-    """The address to connect to for one that is listened on."""
-    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)

@@ -60,6 +60,17 @@ def rsyslog(facts: Facts) -> Part:
     )
 
 
+def handover(relay: dict[str, Any]) -> Part:
+    """What rsyslog and the receiver wrote to files, and the relay has not read."""
+    state = section(relay, "handover")
+    waiting, age = int(state.get("backlog_bytes", 0)), float(state.get("oldest_age", 0))
+    summary = f"{size(waiting)} wait for the relay, the oldest for {length_of_time(age)}" if waiting else "empty"
+    problem = _problem(relay, "handover")
+    if problem:
+        return Part("handover", "red", summary, *problem)
+    return Part("handover", "green", summary)
+
+
 def loki(relay: dict[str, Any], now: float) -> Part:
     loki = section(relay, "loki")
     url, state = loki.get("url", ""), loki.get("state", "idle")
@@ -98,7 +109,7 @@ def messages(relay: dict[str, Any], now: float) -> Part:
     silent = [one for one in senders.get("silent") or [] if isinstance(one, dict)]
     if silent:
         summary += f", {len(silent)} silent"
-    known = ("loki", "queue", "rsyslog", "relay", "time")
+    known = ("loki", "queue", "rsyslog", "relay", "handover", "time")
     for problem in relay.get("problems") or []:
         if problem.get("part") not in known:
             return Part("messages", "amber", summary, problem.get("problem", ""), problem.get("remedy", ""))

@@ -54,7 +54,7 @@ def _judge(facts: Facts) -> Verdict:
 
 _CAUSES_FIRST = (
     "configuration", "disk", "relay", "rsyslog", "network", "time",
-    "certificates", "loki", "queue", "messages", "updates", "services",
+    "certificates", "loki", "queue", "handover", "messages", "updates", "services",
 )  # fmt: skip
 
 
@@ -74,5 +74,7 @@ def _log_path(facts: Facts) -> Iterator[Part]:
     yield path_parts.rsyslog(facts)
     if facts.relay is not None:
         yield path_parts.loki(facts.relay, facts.now)
+        if section(facts.relay, "handover"):
+            yield path_parts.handover(facts.relay)
         yield path_parts.queue(facts.relay)
         yield path_parts.messages(facts.relay, facts.now)

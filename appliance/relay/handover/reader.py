@@ -54,6 +54,13 @@ class HandoverReader:
         self.position = Position(self.position.sequence, self.position.offset + consumed)
         self._seen -= consumed
 
+    def skip_block(self) -> int:
+        """Give up what the disk does not give back, up to the next block of 4 KiB; return how many bytes that is."""
+        skipped = 4096 - self.position.offset % 4096
+        self.position = Position(self.position.sequence, self.position.offset + skipped)
+        self._seen = 0
+        return skipped
+
     def delete_before(self, position: Position) -> None:
         """Delete the files that lie wholly before a position. Raise OSError."""
         for sequence in sequences(self.directory):

@@ -18,7 +18,6 @@ log = logging.getLogger(__name__)
 
 _LOOK_FOR_ROOM = 0.25  # seconds between two looks whether a full spool has room again
 _SIGN_OF_LIFE = 30.0  # seconds after which a sender that is held gets one acknowledgement: librelp gives up after 90
-_LETTING_IN = 60.0  # seconds for which local senders are not held after they said that they stop
 
 Ranges = list[tuple[int, int]]
 """RELP transactions as (first, count)."""
@@ -50,7 +49,6 @@ class Acknowledgements:
         self._durable = 0
         self._timer: asyncio.TimerHandle | None = None
         self._ending = False
-        self._let_in_until = 0.0
         self._signed_at = 0.0
         self.holding = False
         """The spool is full: nobody is told what is durable."""
@@ -89,7 +87,7 @@ class Acknowledgements:
             if batch > self._durable:
                 break
             ready += 1
-            if self.holding and not session.leaving and not (session.conn.trusted and self._letting_in):
+            if self.holding and not session.leaving:
                 held.append(item)
             else:
                 session.acknowledge(ranges)
@@ -97,10 +95,6 @@ class Acknowledgements:
             self._awaiting[:ready] = held
 
     # ---- while the spool is full ---------------------------------------------------------------
-
-    @property
-    def _letting_in(self) -> bool:
-        return time.monotonic() < self._let_in_until
 
     def _look(self) -> None:
         reason = self._spool.no_room() if self._spool.stats.full and not self._ending else ""
@@ -113,7 +107,6 @@ class Acknowledgements:
 
     def _look_for_room(self) -> None:
         self._timer = None
-        self._spool.generous = self._letting_in
         self.tell()
         if self.holding:
             self._sign_of_life()
@@ -133,15 +126,6 @@ class Acknowledgements:
                 session.acknowledge([(first, 1)])
                 ranges[:1] = [(first + 1, count - 1)] if count > 1 else []
         self._awaiting = [item for item in self._awaiting if item[2]]
-
-    def let_in(self) -> None:
-        """Senders on this machine are about to stop: take what they have, though the spool be full.
-
-        They see to it that this is little: rsyslog.conf, "How rsyslog ends".
-        """
-        self._let_in_until = time.monotonic() + _LETTING_IN
-        self._spool.generous = True
-        self.tell()
 
     def end_holding(self) -> None:
         """The relay is about to stop: who sent what is on disk is told, lest it be sent again."""

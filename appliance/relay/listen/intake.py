@@ -11,15 +11,18 @@ When the spool is full, connections without acknowledgement are not read; the ot
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from appliance.config import model
+from appliance.relay.handover.position import Position
 from appliance.relay.hot import BATCH_FULL, Conn, Packer, varint
 from appliance.relay.inputs import INPUTS
 from appliance.relay.labels.cardinality import Guard, GuardStats
 from appliance.relay.labels.resolver import Resolver
 from appliance.relay.listen.acknowledgements import Acknowledgements, Session
+from appliance.relay.listen.positions import Positions
 from appliance.relay.loki import push_format
 from appliance.relay.loki.label_syntax import parse_labels
 from appliance.relay.parse.time_policy import TimePolicy
@@ -47,7 +50,7 @@ class PushedStream(NamedTuple):
 
 
 class Flow(Protocol):
-    """A connection that can be told to wait."""
+    """A connection, or files, that can be told to wait."""
 
     @property
     def acknowledged(self) -> bool:
@@ -89,6 +92,7 @@ class Intake:
         self.writer = SpoolWriter(spool, self._loop.call_soon_threadsafe)
         self._stats = IntakeStats()
         self._flows: set[Flow] = set()
+        self.positions = Positions(spool)
         self._crowded = False
         self._holding = False
         self._dirty: set[Session] = set()
@@ -175,6 +179,26 @@ class Intake:
         self._flows.discard(flow)
         self._stats.connections[input] -= 1
 
+    def attach(self, flow: Flow) -> None:
+        """Take from files, which wait as connections do."""
+        self._flows.add(flow)
+        self._hold_back(flow)
+
+    def detach(self, flow: Flow) -> None:
+        self._flows.discard(flow)
+
+    def settle_positions(self) -> None:
+        """Keep positions that no batch will bear, if there is none being filled or written."""
+        if not self._packer.count and self._durable == self._closed and not self.writer.waiting_bytes:
+            self.positions.settle()
+
+    def room_for_line(self) -> int:
+        """Have room in `buffer` for the longest hand-over line, which may be four times its message; the room."""
+        needed = 4 * self.config.relay.connections.max_message + 4096
+        if len(self.buffer) < needed:
+            self.buffer = bytearray(needed)
+        return len(self.buffer)
+
     def refused(self) -> None:
         self._stats.refused += 1
 
@@ -191,7 +215,7 @@ class Intake:
     def take(self, feed: str, conn: Conn, start: int, end: int, session: Session | None = None) -> int:
         """Feed [start, end) of `buffer` to the hot path; `conn.consumed` tells how far it came.
 
-        `feed` is `feed_syslog` or `feed_relp`. Returns why it stopped, never BATCH_FULL.
+        `feed` is `feed_syslog`, `feed_relp` or `feed_handover`. Returns why it stopped, never BATCH_FULL.
         """
         self._packer.now_ns = time.time_ns()
         while True:
@@ -255,6 +279,7 @@ class Intake:
             now = time.time()
             for tally in tallies:
                 self._sources.record(tally.name, tally.input, tally.count, now)
+            positions = self.positions.close()
             self.writer.put(
                 ClosedBatch(
                     body,
@@ -264,8 +289,9 @@ class Intake:
                     streams.newest_ns,
                     "",
                     True,
-                    lambda error: self._on_durable(number),
+                    lambda error: self._on_durable(number, positions),
                     self._packer.reuse,
+                    positions,
                 )
             )
         for session in self._dirty:
@@ -277,8 +303,9 @@ class Intake:
         self.acknowledgements.tell()
         self._check_flow()
 
-    def _on_durable(self, number: int) -> None:
+    def _on_durable(self, number: int, positions: Mapping[str, Position]) -> None:
         self._durable = number
+        self.positions.durable(positions)
         self.acknowledgements.durable(number)
         self._check_flow()
 

@@ -176,6 +176,18 @@ class Metrics:
         yield _counter(
             "udp_receive_buffer_errors", "The same for the whole machine, since boot.", losses.receive_buffer_errors
         )
+        handover = self._parts.handover()
+        writers = handover.writers
+        yield _gauge("handover_backlog_bytes", "Bytes handed over by files and not read yet, by writer.",
+                     _by("writer", {name: one.backlog for name, one in writers.items()}))  # fmt: skip
+        yield _gauge("handover_oldest_age_seconds", "How long the first record not read waits.",
+                     max(0.0, time.time() - handover.oldest) if handover.oldest is not None else 0.0)  # fmt: skip
+        yield _gauge("handover_gate_shut", "1 while a writer holds its senders back, by writer.",
+                     _by("writer", {name: float(one.shut) for name, one in writers.items()}))  # fmt: skip
+        yield _counter("handover_torn_records", "Records without an end, by writer: it was killed in them.",
+                       _by("writer", {name: one.torn for name, one in writers.items()}))  # fmt: skip
+        yield _counter("handover_unreadable_bytes", "Bytes the disk did not give back, by writer.",
+                       _by("writer", {name: one.unreadable for name, one in writers.items()}))  # fmt: skip
         rsyslog = self._parts.rsyslog()
         yield _gauge(
             "rsyslog_up", "1 while rsyslog writes its statistics.", float(rsyslog is not None and not rsyslog.stale)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 from appliance import __version__
 from appliance.config import model
 from appliance.relay.http.server import HttpServer
+from appliance.relay.listen.handover import HandoverStats
 from appliance.relay.listen.intake import IntakeStats
 from appliance.relay.listen.push_api import PushStats
 from appliance.relay.report.impstats import Rsyslog, read_impstats
@@ -22,6 +23,8 @@ from appliance.relay.report.senders import Source, Sources
 from appliance.relay.report.status_values import (
     DeadLettersStatus,
     ErrorStatus,
+    HandoverStatus,
+    HandoverWriterStatus,
     InputStatus,
     LokiStatus,
     ProcessStatus,
@@ -80,6 +83,7 @@ class Parts:
     dead_letters: DeadLetters
     not_ready: Callable[[], str] = lambda: ""
     rsyslog: Callable[[], Rsyslog | None] = read_impstats
+    handover: Callable[[], HandoverStats] = HandoverStats
     started: float = field(default_factory=time.time)
     reloads: int = 0
     reload_failures: int = 0
@@ -203,6 +207,7 @@ def build_status(parts: Parts, meter: RateMeter, recent: RateMeter, now: float |
         ack_pending=intake.ack_pending,
         udp=UdpStatus(losses.drops, losses.queued, losses.receive_buffer_errors, losses.checksum_errors),
         rsyslog=_rsyslog(parts.rsyslog()),
+        handover=_handover(parts.handover(), now),
         process=read_process(),
         config_reloads=parts.reloads,
         config_reload_failures=parts.reload_failures,
@@ -279,6 +284,20 @@ def _rsyslog(read: Rsyslog | None) -> RsyslogStatus | None:
         failed=read.failed,
         submitted=read.submitted,
         disallowed=read.disallowed,
+    )
+
+
+def _handover(stats: HandoverStats, now: float) -> HandoverStatus:
+    def age(oldest: float | None) -> float:
+        return round(max(0.0, now - oldest), 1) if oldest is not None else 0.0
+
+    return HandoverStatus(
+        stats.backlog,
+        age(stats.oldest),
+        {
+            name: HandoverWriterStatus(one.backlog, age(one.oldest), one.shut, one.torn, one.unreadable, one.error)
+            for name, one in stats.writers.items()
+        },
     )
 
 

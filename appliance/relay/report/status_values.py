@@ -138,7 +138,10 @@ class UdpStatus(msgspec.Struct):
 
 
 class RsyslogStatus(msgspec.Struct):
-    """rsyslog's own queue towards the relay, as it last wrote it down; `age` seconds ago."""
+    """rsyslog's own queue, in memory, as it last wrote it down; `age` seconds ago.
+
+    `failed` are messages that it could not write to the hand-over files, and lost.
+    """
 
     age: float
     stale: bool
@@ -150,6 +153,29 @@ class RsyslogStatus(msgspec.Struct):
     failed: int
     submitted: dict[str, int]
     disallowed: dict[str, int]
+
+
+class HandoverWriterStatus(msgspec.Struct):
+    """Files of one writer (rsyslog, journal, receiver) that the relay has not read to their end.
+
+    `oldest_age` is how long the first record not read waits. `gate_shut`: the writer holds its senders back, as the
+    backlog is at its bound or the disk is full. `torn` records had no end, for their writer was killed in them.
+    """
+
+    backlog_bytes: int = 0
+    oldest_age: float = 0.0
+    gate_shut: bool = False
+    torn: int = 0
+    unreadable_bytes: int = 0
+    error: str = ""
+
+
+class HandoverStatus(msgspec.Struct):
+    """What rsyslog and the receiver have handed over and the relay has not read; of all writers, and of each."""
+
+    backlog_bytes: int = 0
+    oldest_age: float = 0.0
+    writers: dict[str, HandoverWriterStatus] = {}
 
 
 class ProcessStatus(msgspec.Struct):
@@ -192,6 +218,7 @@ class Status(msgspec.Struct):
     ack_pending: int
     udp: UdpStatus
     rsyslog: RsyslogStatus | None
+    handover: HandoverStatus
     process: ProcessStatus
     config_reloads: int
     config_reload_failures: int
@@ -254,7 +281,7 @@ _RECENT = {
 
 def problems_of(status: Status) -> Iterable[Problem]:
     """What is not well, the gravest first."""
-    queue, loki, rsyslog = status.queue, status.loki, status.rsyslog
+    queue, loki = status.queue, status.loki
     if status.not_ready_reason:
         yield Problem("relay", status.not_ready_reason, "see `journalctl -u appliance-relay`")
     if loki.state in ("held", "waiting"):
@@ -287,11 +314,41 @@ def problems_of(status: Status) -> Iterable[Problem]:
             f"{lines} could not be delivered{reasons}; kept in {status.dead_letters.path}",
             "`appliance dead-letters list` shows them; fix the cause, then `appliance dead-letters retry --all`",
         )
-    if rsyslog is not None and rsyslog.stalled:
+    yield from _handover_problems(status)
+
+
+def _handover_problems(status: Status) -> Iterable[Problem]:
+    rsyslog = status.rsyslog
+    if rsyslog is not None and rsyslog.failed:
+        yield Problem(
+            "handover",
+            f"rsyslog lost {rsyslog.failed} messages: it could not write them to its hand-over files",
+            "see `journalctl -u rsyslog` and the data disk's health, then `systemctl restart rsyslog`",
+        )
+    for name, writer in status.handover.writers.items():
+        if writer.error:
+            yield Problem(
+                "handover",
+                f"hand-over files of {name} cannot be read: {writer.error}",
+                "see `journalctl -k` for the disk's errors",
+            )
+        if writer.unreadable_bytes:
+            yield Problem(
+                "handover",
+                f"the disk did not give back {writer.unreadable_bytes} bytes that {name} handed over",
+                "replace the disk: see `journalctl -k` for its errors",
+            )
+        if writer.gate_shut:
+            yield Problem(
+                "handover",
+                f"{name} holds its senders back: {writer.backlog_bytes} bytes wait for the relay, or the disk is full",
+                "bring Loki back, enlarge the data disk, or raise listeners.queue.max_disk",
+            )
+    if rsyslog is not None and rsyslog.stalled and not any(one.gate_shut for one in status.handover.writers.values()):
         yield Problem(
             "rsyslog",
             f"{rsyslog.queue} messages wait in rsyslog and none moves on",
-            "the relay may be blocked by a full spool, see queue",
+            "see `journalctl -u rsyslog` and the data disk's health",
         )
 
 

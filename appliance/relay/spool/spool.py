@@ -20,19 +20,28 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from appliance.config import model
 from appliance.errors import ApplianceError
 from appliance.relay.handover.position import Position, decode, encode
-from appliance.relay.hot import BatchStreams
 from appliance.relay.spool.marker import SUFFIX as MARKER
 from appliance.relay.spool.marker import Marker, parse_marker, write_marker
 from appliance.relay.spool.quarantine import move_aside
+from appliance.relay.spool.segment import SUFFIX, LoadedSegment, NewSegment, Segment, parse_name
+
+__all__ = [
+    "LoadedSegment",
+    "NewSegment",
+    "Segment",
+    "SegmentUnreadable",
+    "Spool",
+    "SpoolFull",
+    "SpoolStats",
+    "parse_name",
+]
 
 log = logging.getLogger(__name__)
 
-SUFFIX = ".push"
 _TEMPORARY = ".writing"
 _ASIDE = "set-aside"
 # What is handed to the sender without a second look at the disk. Enough for a sender that keeps up.
@@ -49,79 +58,6 @@ class SpoolFull(ApplianceError):
 
 class SegmentUnreadable(Exception):
     """A segment cannot be read or is not what was written; `str()` is the reason."""
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """One file of the spool."""
-
-    sequence: int
-    """Order of arrival; increases for ever."""
-    created_ms: int
-    """When it was written, Unix milliseconds."""
-    oldest_ns: int
-    newest_ns: int
-    """Time stamps of the entries inside, Unix nanoseconds."""
-    entries: int
-    raw_size: int
-    """Bytes before compression."""
-    size: int
-    """Bytes on disk."""
-    crc: int
-    """CRC-32 of the file."""
-    tenant: str
-    """Tenant it was pushed for; empty for the configured one."""
-    positions: str = ""
-    """How far the hand-over files are read with it, as `handover.position` writes it; empty if nothing is from them."""
-
-    @property
-    def name(self) -> str:
-        """The file's name, which holds every field but the size. Version 2 is version 1 with positions."""
-        numbers = f"{self.created_ms}-{self.oldest_ns}-{self.newest_ns}-{self.entries}-{self.raw_size}"
-        head = f"{self.sequence:016x}-{numbers}-{self.crc:08x}"
-        if self.positions:
-            return f"2-{head}-{self.positions}-{self.tenant}{SUFFIX}"
-        return f"1-{head}-{self.tenant}{SUFFIX}"
-
-
-def parse_name(name: str, size: int) -> Segment:
-    """The segment that a file name of any known version describes; ValueError says why it is none."""
-    version, _, rest = name.removesuffix(SUFFIX).partition("-")
-    if version not in ("1", "2"):
-        raise ValueError(f"written by another version ({version[:20]!r})")
-    fields = rest.split("-", 7 if version == "1" else 8)
-    if version == "1":
-        fields.insert(7, "")
-    if len(fields) != 9:
-        raise ValueError("its name is not that of a segment")
-    sequence, created, oldest, newest, entries, raw, crc, positions, tenant = fields
-    decode(positions)
-    return Segment(
-        int(sequence, 16), int(created), int(oldest), int(newest), int(entries), int(raw), size, int(crc, 16), tenant,
-        positions,
-    )  # fmt: skip
-
-
-class LoadedSegment(NamedTuple):
-    """A segment's bytes as they go to Loki, and its streams where they are still known."""
-
-    segment: Segment
-    compressed: bytes
-    streams: BatchStreams | None
-
-
-class NewSegment(NamedTuple):
-    """What `Spool.append` takes: a compressed push and what is inside."""
-
-    compressed: bytes
-    streams: BatchStreams | None
-    entries: int
-    raw_size: int
-    oldest_ns: int
-    newest_ns: int
-    tenant: str
-    positions: Mapping[str, Position] = {}
-    """How far the hand-over files are read once this is durable; empty when nothing is from them."""
 
 
 @dataclass(slots=True)
@@ -161,8 +97,6 @@ class Spool:
         self._newest_positions = Marker(0, "")  # of all segments and the marker
         self.stats = SpoolStats()
         self.settings = settings
-        self.generous = False
-        """Twice the reserve may be used: a sender is about to go, and hands over what it has."""
         self.path = Path(settings.path)
         self._aside = self.path / _ASIDE
         try:
@@ -413,7 +347,7 @@ class Spool:
             oldest = self.head(1)
             if self.settings.when_full == "block" or not oldest:
                 full = self._full(reason, size)
-                if self._no_room_for(size, reserve=self.settings.reserve * (2 if self.generous else 1)):
+                if self._no_room_for(size, reserve=self.settings.reserve):
                     raise full
                 return False
             self.remove(oldest[0], dropped="spool_full")

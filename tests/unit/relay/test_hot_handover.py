@@ -14,6 +14,7 @@ from tests.unit.relay.packing import BOTH, COMPILED, PLAIN, Entry, Modules, Pack
 
 both = pytest.mark.parametrize("modules", BOTH.values(), ids=BOTH.keys())
 relaxed = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=150)
+JSON = (*INPUTS, Input("unix", "unix_socket", Escaping.JSON))
 RECEIVED = 1_789_999_999_250_000_000
 
 
@@ -97,15 +98,16 @@ def test_any_text_comes_back_as_it_was_sent_however_the_reads_cut_it(
 @both
 @relaxed
 @given(st.text(max_size=60).map(lambda text: "x" + text.replace("\0", "") + "x"))
-def test_the_text_of_the_journal_is_as_in_json(modules: Modules, text: str) -> None:
+def test_the_text_of_an_input_that_writes_json_is_as_in_json(modules: Modules, text: str) -> None:
     data = record(json.dumps(text, ensure_ascii=False)[1:-1].encode("utf-8", "surrogatepass"))
-    entry = one(modules, b"1789999999.250000 127.0.0.1 journal " + data + b"\n")
+    entry = one(modules, b"1789999999.250000 127.0.0.1 unix_socket " + data + b"\n", inputs=JSON)
     assert entry.line == text.encode("utf-8", "surrogatepass").decode("utf-8", "replace").encode()
 
 
 @both
-def test_a_backslash_of_the_journal_that_escapes_nothing_stays(modules: Modules) -> None:
-    entry = one(modules, b"1789999999.250000 127.0.0.1 journal " + record(rb"C:\x \u00e9\/ \u12 \\") + b"\n")
+def test_a_backslash_in_json_that_escapes_nothing_stays(modules: Modules) -> None:
+    data = b"1789999999.250000 127.0.0.1 unix_socket " + record(rb"C:\x \u00e9\/ \u12 \\") + b"\n"
+    entry = one(modules, data, inputs=JSON)
     assert entry.line == "C:\\x é/ \\u12 \\".encode()
 
 
