@@ -68,6 +68,10 @@ def _kinds() -> bytes:
 
 
 _KINDS = _kinds()
+_NEAR_SLOTS = cython.declare(cython.Py_ssize_t, 16384)
+_NEAR_SLOT = cython.declare(cython.Py_ssize_t, 64)
+_NEAR_KEY = cython.declare(cython.Py_ssize_t, 55)  # bytes of the longest key in a slot
+_NEAR_ROUTE = cython.declare(cython.Py_ssize_t, 56)
 _SPARE = 2  # bodies of past batches kept for the next ones
 _ROUTE_BYTES = 16 * 2**20  # of headers and metadata remembered with routes, before all are forgotten
 
@@ -452,6 +456,27 @@ def _is(p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t, exp
     if cython.compiled:
         return memcmp(p + start, cython.cast(cython.p_char, expected), size) == 0
     return p[start : start + size] == expected
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _hash(p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """A number of 30 bits that depends on all bytes; compiled only."""
+    state: cython.ulonglong = end - start
+    word: cython.ulonglong = 0
+    if cython.compiled:
+        while end - start >= 8:
+            memcpy(cython.address(word), p + start, 8)
+            state = (state ^ word) * cython.cast(cython.ulonglong, 0x9E3779B97F4A7C15)
+            state ^= state >> 32
+            start += 8
+        if end > start:
+            word = 0
+            memcpy(cython.address(word), p + start, end - start)
+            state = (state ^ word) * cython.cast(cython.ulonglong, 0x9E3779B97F4A7C15)
+            state ^= state >> 32
+    return state & 0x3FFFFFFF
 
 
 @cython.cfunc
@@ -977,6 +1002,10 @@ class Packer(Framing):
     resolver = cython.declare(object, visibility="public")
     routes = cython.declare(dict, visibility="public")
     max_routes = cython.declare(cython.int, visibility="public")
+    # The routes used last, found without an object made and in one line of the processor's cache: slots of
+    # 64 bytes with the key's size, the key, and its route, which the list keeps alive.
+    near: bytearray
+    near_routes: list
     route_bytes: cython.longlong
     # What becomes metadata, and whether more than priority, host and application decides the labels.
     with_process = cython.declare(cython.bint, visibility="public")
@@ -1071,7 +1100,9 @@ class Packer(Framing):
         self.resolver = resolver
         self.routes = {}
         self.max_routes = 65536
-        self.route_bytes = 0
+        self.near = bytearray()
+        self.near_routes = []
+        self.forget_routes()
         self.with_process = True
         self.with_message_id = True
         self.with_sender = True
@@ -1740,11 +1771,18 @@ class Packer(Framing):
 
     @cython.cfunc
     def _route(self, p: cython.p_uchar) -> Route | None:
-        """Who: the route decides the labels, and is kept from the last time where it can be."""
+        """Who: the route decides the labels, and is kept from the last time where it can be.
+
+        None for a header that has no host after all.
+        """
         key: object
         last: cython.uchar
         host0: cython.Py_ssize_t = self.host0
-        route: Route
+        start: cython.Py_ssize_t = host0 - 2
+        size: cython.Py_ssize_t = self.app1 - start
+        slot: cython.Py_ssize_t = -1
+        near: cython.p_uchar = self.near
+        found: object
         # What RFC 3164 has for a host may be none: routes of its headers are kept apart, looked at when made.
         source: cython.int = self.source | 128 if self.plain else self.source
         if self.wide_key or (self.host1 - host0 == 1 and p[host0] == 45):
@@ -1756,24 +1794,44 @@ class Packer(Framing):
                 _bytes(p, self.sd0, self.sd1) if self.wide_key else b"",
             )
         elif cython.compiled:
-            # One small object for a message: the key is host and application as they stand, and
-            # input and priority in the two bytes before them, which are put back at once.
-            last = p[host0 - 2]
-            p[host0 - 2] = source
-            p[host0 - 1] = self.pri
-            key = _bytes(p, host0 - 2, self.app1)
-            p[host0 - 2] = last
-            p[host0 - 1] = 32
+            # The key is host and application as they stand, and input and priority in the two bytes before
+            # them, which are put back at once.
+            last = p[start]
+            p[start] = source
+            p[start + 1] = self.pri
+            if size <= _NEAR_KEY:
+                slot = (_hash(p, start, self.app1) & (_NEAR_SLOTS - 1)) * _NEAR_SLOT
+                if near[slot] != size or memcmp(near + slot + 1, p + start, size) != 0:
+                    slot ^= _NEAR_SLOT
+                if near[slot] == size and memcmp(near + slot + 1, p + start, size) == 0:
+                    p[start] = last
+                    p[start + 1] = 32
+                    return cython.cast(Route, cython.cast(cython.pp_void, near + slot + _NEAR_ROUTE)[0])
+            key = _bytes(p, start, self.app1)
+            p[start] = last
+            p[start + 1] = 32
         else:
             key = bytes([source, self.pri]) + bytes(p[host0 : self.app1])
-        found: object = self.routes.get(key)
-        if found is not None:
-            return cython.cast(Route, found)
-        if source != self.source and not _can_be_host(_bytes(p, host0, self.host1)):
+        found = self.routes.get(key)
+        if found is None:
+            found = self._resolve(p, source)
+            if found is None:
+                return None
+            self.routes[key] = found
+        if slot >= 0:
+            self._put_near(slot ^ _NEAR_SLOT, key, found)
+        return cython.cast(Route, found)
+
+    @cython.cfunc
+    def _resolve(self, p: cython.p_uchar, source: cython.int) -> object:
+        """A route that is not known yet, for which there is room; None for a header that has no host after all."""
+        host: bytes = _bytes(p, self.host0, self.host1)
+        route: Route
+        if source != self.source and not _can_be_host(host):
             return None
         route = self.resolver.resolve(
             self.pri,
-            _bytes(p, host0, self.host1),
+            host,
             _bytes(p, self.app0, self.app1),
             _bytes(p, self.proc0, self.proc1),
             _bytes(p, self.id0, self.id1),
@@ -1782,13 +1840,35 @@ class Packer(Framing):
             self.inputs[self.source].name,
         )
         if not self.routes or len(self.routes) >= self.max_routes or self.route_bytes > _ROUTE_BYTES:
-            self.routes.clear()
-            self.route_bytes = 0
-        self.route_bytes += self.app1 - host0 + len(route.meta)
+            self.forget_routes()
+        self.route_bytes += self.app1 - self.host0 + len(route.meta)
         if self.wide_key:
             self.route_bytes += self.id1 - self.app1 + self.sd1 - self.sd0
-        self.routes[key] = route
         return route
+
+    @cython.cfunc
+    def _put_near(self, slot: cython.Py_ssize_t, key: bytes, route: object) -> cython.int:
+        """Remember a route in its first slot; what was there goes to its second one."""
+        near: cython.p_uchar = self.near
+        other: cython.Py_ssize_t = slot ^ _NEAR_SLOT
+        if cython.compiled:
+            if near[slot]:
+                memcpy(near + other, near + slot, _NEAR_SLOT)
+                self.near_routes[other // _NEAR_SLOT] = self.near_routes[slot // _NEAR_SLOT]
+            near[slot] = len(key)
+            memcpy(near + slot + 1, cython.cast(cython.p_char, key), len(key))
+            cython.cast(cython.pp_void, near + slot + _NEAR_ROUTE)[0] = cython.cast(cython.p_void, route)
+            self.near_routes[slot // _NEAR_SLOT] = route
+        return 0
+
+    def forget_routes(self) -> None:
+        """Ask the resolver anew for every route."""
+        self.routes.clear()
+        self.route_bytes = 0
+        if cython.compiled:
+            # Zero pages: memory is used only for slots that are.
+            self.near = bytearray(_NEAR_SLOTS * _NEAR_SLOT)
+            self.near_routes = [None] * _NEAR_SLOTS
 
     @cython.cfunc
     def _time(self, p: cython.p_uchar) -> cython.int:

@@ -158,7 +158,7 @@ class Resolver:
         """Set up `packer` for this configuration, and answer its questions from now on."""
         self._packer = packer
         packer.resolver = self
-        packer.routes = {}
+        packer.forget_routes()
         metadata = self._labels.metadata
         packer.with_process = metadata.process_id
         packer.with_message_id = metadata.message_id

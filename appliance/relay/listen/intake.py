@@ -133,7 +133,7 @@ class Intake:
         self._packer.follow(old)
 
     def _forget_routes(self) -> None:
-        self._packer.routes.clear()
+        self._packer.forget_routes()
         self._resolver.forget()
 
     def _prune(self) -> None:
