@@ -19,8 +19,8 @@ from typing import Any
 
 import cython
 
+from appliance.relay import local_time
 from appliance.relay.inputs import INPUTS, Escaping, Input
-from appliance.relay.parse import local_time
 
 if cython.compiled:
     from cython.cimports.cpython.bytearray import PyByteArray_Resize  # type: ignore[import-not-found]
@@ -647,19 +647,6 @@ def _protocol(data: bytes) -> str | None:
     return "http" if _HTTP.match(data) else ""
 
 
-_NO_HOST = re.compile(
-    rb"(?:UTC|GMT)(?:-[0-9]{1,2}(?::?[0-9]{2})?)?\Z|TZ-[0-9]{1,2}\Z"
-    rb"|(?:Z|WES?T|CES?T|MES?T|EES?T|MSK|[ECMP][SD]T|AK[SD]T|HST|JST|AE[SD]T|BST|IST|HKT|SGT|ICT|A[SD]T|N[SD]T|KST|PKT"
-    rb"|NZ[SD]T|AC[SD]T|AWST|SAST|[BA]RT|CLT|WIB|[WCE]AT|TRT)\Z"
-    rb"|(?i:ERROR|ERR|WARN|WARNING|INFO|DEBUG|NOTICE|CRIT|CRITICAL|FATAL|TRACE|ALERT|EMERG|SEVERE|FINE)\Z"
-)
-
-
-def _can_be_host(name: bytes) -> bool:
-    """Whether this can be a host behind a time: a zone or a severity is none."""
-    return not _NO_HOST.match(name)
-
-
 @cython.cclass
 class Framing:
     """Cuts what a connection carries into messages (RFC 6587); what becomes of one is the subclass's."""
@@ -996,7 +983,7 @@ class Packer(Framing):
     `resolve(pri, host, app, procid, msgid, sd, sender, input) -> Route`, all bytes but the numbers;
     `salvage(record, sender, input, now_ns) -> (Route, ns, text, metadata pairs, words)`, for what is
     not RFC 5424; `believe(stamp_ns, received_ns, has_zone, sender, stamp) -> (ns, repair)` decides about a
-    time stamp out of range.
+    time stamp out of range; `can_be_host(name)` whether what stands in a host's place is one.
     """
 
     resolver = cython.declare(object, visibility="public")
@@ -1051,6 +1038,7 @@ class Packer(Framing):
     heartbeat: cython.bint
     pri: cython.int
     has_zone: cython.bint
+    no_stamp: bytes  # what stands for its time and is none
     plain: cython.bint  # its header is that of RFC 3164
     local: cython.bint  # its time is `Mmm dd hh:mm:ss` of a local clock
     stamp: cython.longlong
@@ -1095,6 +1083,7 @@ class Packer(Framing):
         self.second_zone_size = -1
         self.local_until = 0
         self.heartbeat = False
+        self.no_stamp = b""
         self.octal = False
         self.json = False
         self.resolver = resolver
@@ -1507,8 +1496,11 @@ class Packer(Framing):
         self.words0 = 0
         self.words1 = 0
         self.stamp = self._stamp(p, start, self.stamp1)
-        if self.stamp < 0 and self.stamp1 > start and _digit(p[start]):
-            return -1  # a time in another notation
+        if self.stamp < 0 and not (self.stamp1 - start == 1 and p[start] == 45):
+            # A time in another notation, or none: what that means is for the parser to say.
+            if not _digit(p[start]):
+                self.no_stamp = _bytes(p, start, self.stamp1)
+            return -1
         if self.id0 < end and p[self.id0] == 91:  # neither message id nor NILVALUE was sent
             i = self.id0
             self.id1 = i
@@ -1827,7 +1819,7 @@ class Packer(Framing):
         """A route that is not known yet, for which there is room; None for a header that has no host after all."""
         host: bytes = _bytes(p, self.host0, self.host1)
         route: Route
-        if source != self.source and not _can_be_host(host):
+        if source != self.source and not self.resolver.can_be_host(host):
             return None
         route = self.resolver.resolve(
             self.pri,
@@ -1875,10 +1867,6 @@ class Packer(Framing):
         """When: the message's own time while it is believable, else that of its receipt."""
         stamp: cython.longlong = self.stamp
         if stamp < 0:
-            if not (self.stamp1 - self.stamp0 == 1 and p[self.stamp0] == 45):
-                self._word("timestamp")
-                if self.with_repairs:
-                    self._add_bytes(b"original_timestamp", self._stamp_text(p))
             self.stamp = self.received
         elif (
             self.always_ask
@@ -1973,6 +1961,7 @@ class Packer(Framing):
         text: bytes = salvaged[2]
         if route.target is None:
             self.dropped += 1
+            self.no_stamp = b""
             return None
         self.meta_used = 0
         self.meta_pairs = 0
@@ -1980,6 +1969,9 @@ class Packer(Framing):
             self.words.append(word)
         for word in salvaged[4]:
             self._word(word)
+        if self.no_stamp and self.with_repairs:
+            self._add_bytes(b"original_timestamp", self.no_stamp)
+        self.no_stamp = b""
         for name, value in salvaged[3]:
             self._add_bytes(name, value)
         if cython.compiled:
@@ -1991,21 +1983,16 @@ class Packer(Framing):
 
     @cython.cfunc
     def _structured(self, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """Read the SD elements at `start` into metadata; where the last well-formed one ends, -1 if there is none."""
+        """Read the SD elements at `start` into metadata; where they end, or -1 with nothing added."""
         used: cython.Py_ssize_t = self.meta_used
         pairs: cython.int = self.meta_pairs
         i: cython.Py_ssize_t = start
-        found: cython.Py_ssize_t = -1
-        while i < end and p[i] == 91:
+        while 0 <= i < end and p[i] == 91:
             i = self._element(p, i, end)
-            if i < 0:
-                break
-            found = i
-            used = self.meta_used
-            pairs = self.meta_pairs
-        self.meta_used = used
-        self.meta_pairs = pairs
-        return found
+        if i < 0:
+            self.meta_used = used
+            self.meta_pairs = pairs
+        return i
 
     @cython.cfunc
     def _element(self, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:

@@ -19,7 +19,7 @@ from appliance.relay.hot import (
     valid_name,
 )
 from appliance.relay.labels.cardinality import Guard
-from appliance.relay.parse import Record, read, structured
+from appliance.relay.parse import Record, header, read, structured, zones
 from appliance.relay.parse.dialects import APPLICATIONS
 from appliance.relay.parse.time_policy import TimePolicy
 
@@ -175,6 +175,10 @@ class Resolver:
     def believe(self, stamp: int, received: int, has_zone: bool, sender: bytes, text: bytes) -> tuple[int, str]:
         """See `TimePolicy.believe`."""
         return self._time.believe(stamp, received, has_zone, sender, text)
+
+    def can_be_host(self, name: bytes) -> bool:
+        """Whether what stands behind the time of a well-formed header is a host rather than a zone or a severity."""
+        return header.can_be_host(name) and not zones.behind(b" %b " % name, 0)[0]
 
     def salvage(
         self, record: bytes, sender: bytes, source: str, now_ns: int

@@ -150,7 +150,7 @@ def test_structured_data_that_is_malformed_stays_in_the_text(modules: Modules) -
         (b"- - [warn] X", b"[warn] X", {}),
         (b"[warn] X", b"[warn] X", {"repaired": "structured_data"}),
         (b"web [warn ] X", b"[warn ] X", {"message_id": "web", "repaired": "structured_data"}),
-        (b'web [a b="c"][warn] X', b"[warn] X", {"message_id": "web", "a_b": "c"}),
+        (b'web [a b="c"][warn] X', b'[a b="c"][warn] X', {"message_id": "web", "repaired": "structured_data"}),
         (b'web [a b="c"] [warn] X', b"[warn] X", {"message_id": "web", "a_b": "c"}),
         (b"web [client 10.0.0.1] X", b"[client 10.0.0.1] X", {"message_id": "web", "repaired": "structured_data"}),
         (b'- [a  b="c"  d="e" ] X', b"X", {"a_b": "c", "a_d": "e"}),
