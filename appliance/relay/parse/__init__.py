@@ -31,7 +31,7 @@ def _read(raw: bytes, now: float, utc_offset: float | None, priority: int, depth
         message = Message(int(found[1]), raw[found.end() :], (), now, utc_offset, depth)
     else:
         message = Message(priority, raw, () if depth else ("nopri",), now, utc_offset, depth)
-    record = rfc5424.read(message) if message.whole.startswith(b"1 ") else None
+    record = rfc5424.read(message) if b" " in message.whole[1:3] else None
     if record is None:
         if message.take_time(message.whole):
             record = rfc3164.plain(message)

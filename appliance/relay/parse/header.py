@@ -7,15 +7,15 @@ import re
 
 from appliance.relay.parse import zones
 
-HOST = rb"[A-Za-z0-9_](?:[A-Za-z0-9._:%-]*[A-Za-z0-9_])?"
-"""A name, an IPv4 or an IPv6 address."""
-TAG = rb"(?:-(?=[A-Za-z]))?[A-Za-z0-9_./(][]A-Za-z0-9_./()@+#%,*~$-]*+"
+HOST = rb"[A-Za-z0-9_\x80-\xff](?:[A-Za-z0-9._:%\x80-\xff-]*[A-Za-z0-9_\x80-\xff])?"
+"""A name, an IPv4 or an IPv6 address; some are not ASCII."""
+TAG = rb"(?:[-#](?=[A-Za-z]))?[A-Za-z0-9_./(][]A-Za-z0-9_./()@+#%,*~$-]*+"
 PROCESS = rb"[^][ :]{1,128}"
 
+_LONGEST = 255  # characters of a name (RFC 1035 section 2.3.4)
 _ADDRESS = re.compile(rb"(?:[0-9]{1,3}\.){3}[0-9]{1,3}\Z|(?=[^:]*:[^:]*:)[0-9A-Fa-f:]+(?:\.[0-9.]+)?(?:%[\w.-]+)?\Z")
-_MACHINE = re.compile(
-    rb"[A-Za-z0-9_]*+(?<=[A-Za-z])[0-9]++\Z|(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9_]*[0-9._-][A-Za-z0-9._-]*[A-Za-z0-9]\Z"
-)
+_MACHINE = re.compile(rb"[A-Za-z_]++[0-9]++\Z|(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9_]*[0-9._-][A-Za-z0-9._-]*[A-Za-z0-9]\Z")
+_PORT = re.compile(rb"((?:[0-9]{1,3}\.){3}[0-9]{1,3}):[0-9]{1,5}\Z")
 _FULL_NAME = re.compile(rb"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}\.[A-Za-z]{2,24}\Z")
 _NO_HOST = frozenset(
     b"ERROR ERR WARN WARNING INFO DEBUG NOTICE CRIT CRITICAL FATAL TRACE ALERT EMERG SEVERE FINE".split()
@@ -29,12 +29,12 @@ def is_address(word: bytes) -> bool:
 
 def is_machine(word: bytes) -> bool:
     """Whether a word without context is a machine's name or address rather than a word of a language."""
-    return bool(_MACHINE.match(word)) or is_address(word)
+    return len(word) <= _LONGEST and (bool(_MACHINE.match(word)) or is_address(word))
 
 
 def is_full_name(word: bytes) -> bool:
     """Whether this is an address or a name with its domain, which no program is called."""
-    return bool(_FULL_NAME.match(word)) or is_address(word)
+    return len(word) <= _LONGEST and (bool(_FULL_NAME.match(word)) or is_address(word))
 
 
 def can_be_host(word: bytes) -> bool:
@@ -50,8 +50,11 @@ def same_machine(one: bytes, other: bytes) -> bool:
 def name_of(host: bytes) -> bytes:
     """The machine's name of a host as relays write it.
 
-    An address without its brackets; of syslog-ng's chain `client/relay` the client, and of `source@client` too.
+    An address without its brackets or the sender's port, a name without the root's dot; of syslog-ng's chain
+    `client/relay` the client, and of `source@client` too.
     """
     if host[:1] == b"[":
         return host.strip(b"[]")
-    return host.partition(b"/")[0].rpartition(b"@")[2]
+    name = host.partition(b"/")[0].rpartition(b"@")[2].rstrip(b".")
+    with_port = _PORT.match(name)
+    return with_port[1] if with_port else name

@@ -4,7 +4,7 @@ A relay that does not know what it forwards puts `<PRI>TIME HOST ` in front of i
 and so rsyslog's and syslog-ng's `keep_hostname(no)`), priority of the device included or not, RFC 5424
 inside RFC 3164 too. Kiwi Syslog Server writes `Original Address=10.0.0.1 ` behind its header or, without
 one, behind the priority (SolarWinds, "Add an action to forward messages to another host"; Kiwi's help on
-SyslogGen, "Source IP address").
+SyslogGen, "Source IP address"). AIX says `Message forwarded from HOST: ` behind its time (rsyslog, pmaixforwardedfrom).
 """
 
 import re
@@ -24,6 +24,7 @@ _OUTER = re.compile(
     rb" {0,4}(?:(?P<host>%b|\[[0-9A-Fa-f:.]+\]) {0,2}:? {1,4})?(?:%b|(?=%b)|(?=%b))"
     % (header.HOST, _KIWI, _PRIORITY, _MODERN)
 )
+_AIX = re.compile(rb" {0,4}Message forwarded from (%b): ?" % header.HOST)
 _HOST = re.compile(rb" {0,4}(%b|\[[0-9A-Fa-f:.]+\]) {0,2}:? {1,4}(?=[A-Za-z0-9*])" % header.HOST)
 
 Reader = Callable[[bytes, Message], Record]
@@ -43,6 +44,9 @@ def read(message: Message, inner: Reader) -> Record | None:
         return None
     if not message.stamp:
         return None
+    found = _AIX.match(body)
+    if found:
+        return _merged(message, inner(body[found.end() :], message), found[1], None)
     found = _HOST.match(body)
     if not found or not header.can_be_host(found[1]):
         return None

@@ -10,7 +10,7 @@ from appliance.relay.parse.message import Message
 from appliance.relay.parse.record import Record
 
 _HEADER = re.compile(
-    rb"1 (?:-|([0-9]{4}-[0-9]{1,2}-[0-9]{1,2}[Tt][^ ]*)) ([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+)(?: |\Z)",
+    rb"[1-9][0-9]? (?:-|([0-9]{4}-[0-9]{1,2}-[0-9]{1,2}[Tt][^ ]*)) ([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+)(?: |\Z)",
 )
 
 

@@ -7,9 +7,10 @@ many programs begin their lines with a word in brackets.
 import re
 
 _NAME = rb'[^\x00-\x20\x7f-\xff=\]"]{1,64}'
-_VALUE = rb'"(?:[^"\\]|\\.)*+"'
-_ELEMENTS = re.compile(rb"(?:\[%b(?: ++%b=%b)++ *\])++(?!\[)" % (_NAME, _NAME, _VALUE), re.DOTALL)
-_ELEMENT = re.compile(rb"\[(%b)((?: ++%b=%b)++) *\]" % (_NAME, _NAME, _VALUE), re.DOTALL)
+# Possessive quantifiers only on single characters: on groups they match wrongly before Python 3.11.5.
+_VALUE = rb'"[^"\\]*+(?:\\.[^"\\]*+)*"'
+_ELEMENTS = re.compile(rb"(?:\[%b(?: ++%b=%b)+ *+\])+" % (_NAME, _NAME, _VALUE), re.DOTALL)
+_ELEMENT = re.compile(rb"\[(%b)((?: ++%b=%b)+) *+\]" % (_NAME, _NAME, _VALUE), re.DOTALL)
 _PARAMETER = re.compile(rb" (%b)=(%b)" % (_NAME, _VALUE), re.DOTALL)
 _ESCAPE = re.compile(rb'(["\\\]])')
 _ESCAPED = re.compile(rb'\\(["\\\]])')

@@ -5,6 +5,7 @@ only for messages whose beginning holds one of its marks, and before the general
 """
 
 from appliance.relay.parse.dialects import (
+    access_log,
     aruba,
     cef,
     cisco,
@@ -15,11 +16,13 @@ from appliance.relay.parse.dialects import (
     hp,
     huawei,
     juniper,
+    kiwi,
     meraki,
     mikrotik,
     netapp,
     netgate,
     paloalto,
+    sonicwall,
     sophos,
     synology,
     truenas,
@@ -36,8 +39,9 @@ from appliance.relay.parse.record import Record
 TABLE: tuple[Dialect, ...] = tuple(
     module.DIALECT
     for module in (
-        cef, fortinet, sophos, huawei, cisco, cisco_ise, aruba, unifi, paloalto, watchguard, mikrotik, windows,
-        meraki, netapp, hp, synology, esp, vmware, haproxy, juniper, netgate, truenas, xcpng,
+        cef, fortinet, sophos, sonicwall, kiwi, huawei, cisco, cisco_ise, aruba, unifi, paloalto, watchguard,
+        mikrotik, windows, meraki, netapp, hp, synology, esp, vmware, access_log, haproxy, juniper, netgate, truenas,
+        xcpng,
     )
 )  # fmt: skip
 """In the order in which they are asked: those with a mark of their own first."""

@@ -14,19 +14,24 @@ from appliance.relay.parse.dialects.dialect import Dialect
 from appliance.relay.parse.message import Message
 from appliance.relay.parse.record import Record
 
-_FIELD = rb"((?:[^|\\]|\\.){0,255}+)"
+_FIELD = rb"([^|\\]{0,255}(?:\\.[^|\\]{0,255}){0,16})"
 _EVENT = re.compile(
     rb" {0,4}(?:(?P<host>%b) ?:? {1,4})??(?:(?P<tag>%b)(?:\[(?P<process>%b)\])?(?: -)?:? {1,4})?"
     rb"(?P<event>(?:CEF: ?[0-9]|LEEF:[0-9.]{1,4})\|)(?:%b\|%b\|)?"
     % (header.HOST, header.TAG, header.PROCESS, _FIELD, _FIELD)
 )
+_SPACED_HOST = re.compile(rb" {0,4}([A-Za-z0-9_\x80-\xff][^:|\0-\x1f]{0,62}?) (?=(?:CEF: ?[0-9]|LEEF:[0-9.]{1,4})\|)")
 
 
 def _read(message: Message) -> Record | None:
     found = _EVENT.match(message.body)
+    spaced = _SPACED_HOST.match(message.body) if message.stamp and not found else None
+    if spaced:  # UniFi consoles are called as their owner likes
+        found = _EVENT.match(message.body, spaced.end())
     if not found:
         return None
     host, tag, process, _, vendor, product = found.groups()
+    host = host or (spaced[1] if spaced else None)
     if host is None and tag and message.stamp and not process:
         host, tag = tag, None  # one word: the host, with or without a colon
     message.vendor = (vendor or b"").decode("utf-8", "replace")

@@ -19,7 +19,10 @@ from appliance.relay.parse.message import Message
 from appliance.relay.parse.record import Record
 
 # %ASA-6-302013 · %ASA-session-6-302013 · %PKT_INFRA-LINK-3-UPDOWN · %LINK-W-Down (small business switches)
-_MNEMONIC = rb"%(?P<id>(?P<facility>[A-Z][A-Z0-9_]*+)(?:-[A-Za-z0-9_]++)*?-(?:[0-7]|[A-Z])-[A-Za-z0-9_]++)(?=[: ]|\Z)"
+_MNEMONIC = (
+    rb"%(?P<id>(?P<facility>[A-Z][A-Z0-9_]*+)(?:-[A-Za-z0-9_]++){0,6}?-(?:[0-7]|[A-Z])-[A-Za-z0-9_]++"
+    rb"(?:-[A-Za-z0-9_]++){0,6})(?=[: ]|\Z)"
+)
 _UPTIME = rb"(?:[0-9]+[wdhy][0-9]+[wdhms]|[0-9]{1,3}:[0-9]{2}:[0-9]{2}): "
 _NAME = rb"(?!%b)(?=[0-9]*[A-Za-z.:])[A-Za-z0-9_.:-]*[A-Za-z0-9]" % _UPTIME
 _BEFORE_TIME = re.compile(

@@ -17,8 +17,13 @@ from appliance.relay.parse.message import Message
 from appliance.relay.parse.record import Record
 
 _NO_TIME = re.compile(rb"- {1,4}(%b) (%b)(?:\[(%b)\])?: ?" % (header.HOST, header.TAG, header.PROCESS))
+_COMPONENT = (
+    rb"(?:api|wifi|ota|mqtt|sensor|binary_sensor|text_sensor|web_server|captive_portal|esphome|component)"
+    rb"(?:\.[a-z0-9_.]{1,40})?"
+)
 _UNTIMED = re.compile(
-    rb"(%b) ((?:ESP-[A-Z0-9]{2,4}|EspEasy)|%b(?=\[[0-9]))(?:\[([0-9]{1,10})\])?: ?" % (header.HOST, header.TAG)
+    rb"(%b) ((?:ESP-[A-Z0-9]{2,4}|EspEasy|%b)|%b(?=\[[0-9]))(?:\[([0-9]{1,10})\])?: ?"
+    % (header.HOST, _COMPONENT, header.TAG)
 )
 _PRODUCTS = {b"ESP-": "Tasmota", b"EspE": "ESPEasy"}
 

@@ -33,7 +33,7 @@ _DEVICE = re.compile(
 )
 _PROGRAM = re.compile(rb"(%b)(?:\[(%b)\])?:(?: |\Z)" % (header.TAG, header.PROCESS))
 _PACKET = re.compile(
-    rb" {0,4}(?P<host>%b) (?:(?P=host) )?(?=\[[^]]{1,64}\] ?(?:DESCR=\"[^\"]{0,128}\" )?IN=)" % header.HOST
+    rb" {0,4}(?P<host>%b) {1,4}(?:(?P=host) {1,4})?(?=\[[^]]{1,64}\] ?(?:DESCR=\"[^\"]{0,128}\" )?IN=)" % header.HOST
 )
 
 

@@ -1,7 +1,6 @@
-"""Windows' event log as agents forward it: Snare and NXLog's Snare form, and sources with spaces in their names.
+"""Windows' event log as agents forward it in Snare's form: `<13>TIME WIN01 MSWinEventLog<TAB>1<TAB>Security<TAB>…`.
 
-    <13>TIME WIN01 MSWinEventLog<TAB>1<TAB>Security<TAB>…
-    <14>TIME WIN01 Service Control Manager[604]: text
+Sources with spaces in their names (`Service Control Manager[604]: text`) are read by `rfc3164`.
 
 Documented in "Snare for Windows: Log format" and NXLog's xm_syslog (`to_syslog_snare`, `to_syslog_bsd`).
 """
@@ -13,11 +12,8 @@ from appliance.relay.parse.dialects.dialect import Dialect
 from appliance.relay.parse.message import Message
 from appliance.relay.parse.record import Record
 
-_SNARE = re.compile(rb" {0,4}(?:(%b)[ \t]+)?(MSWinEventLog)[\t, ]" % header.HOST)
+_SNARE = re.compile(rb" {0,4}(?:(%b)[ \t]+)?(MSWinEventLog)(?:[\t, ]|#011)" % header.HOST)
 _SNARE_FIELDS = re.compile(rb"[0-9]*[\t,]([^\t,]{1,64})[\t,][0-9]*[\t,][^\t]{1,40}\t[0-9]*\t([^\t]{1,128})\t")
-_SPACED = re.compile(
-    rb" {0,4}(%b) ((?:[A-Z][A-Za-z0-9._-]{0,40} ){1,5}[A-Z][A-Za-z0-9._-]{0,40})\[([0-9]{1,10})\]: ?" % header.HOST
-)
 
 
 def _read(message: Message) -> Record | None:
@@ -33,12 +29,9 @@ def _read(message: Message) -> Record | None:
                 b"windows", (b"log", fields and fields[1]), (b"source", fields and fields[2])
             ),
         )
-    found = _SPACED.match(message.body)
-    if not found or not message.stamp:
-        return None
-    return message.record(message.body[found.end() :], host=found[1], application=found[2], process=found[3])
+    return None
 
 
 DIALECT = Dialect(
-    "Microsoft", "Windows", (b"MSWinEventLog", b"]:"), _read, (b"Microsoft-Windows-Security-Auditing", b"MSWinEventLog")
+    "Microsoft", "Windows", (b"MSWinEventLog",), _read, (b"Microsoft-Windows-Security-Auditing", b"MSWinEventLog")
 )

@@ -3,6 +3,8 @@
 import re
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from appliance.config import model
 from appliance.config.units import Duration
@@ -53,3 +55,89 @@ def test_the_compiled_path_and_the_parser_agree(modules: Modules, dialect: Diale
     assert entry.time_ns == (parse_timestamp(record.stamp) if record.stamp else NOW)
     said = set(entry.metadata.get("repaired", "").split(",")) - {"", "nul", "utf8"}
     assert said == set(record.words)
+
+
+STAMPS = [
+    b"Sep 21 14:13:19",
+    b"Sep  1 04:13:19.123",
+    b"2026-09-21T14:13:19Z",
+    b"2026-09-21T14:13:19.5+02:00",
+    b"Sep 31 1:1:1",
+    b"-",
+]
+HOSTS = [
+    b"h",
+    b"h1",
+    b"web.example.org",
+    b"10.0.0.9",
+    b"fe80::1",
+    b"UTC",
+    b"ERROR",
+    b"123",
+    b"a_b",
+    b"-",
+    b"[10.0.0.9]",
+    b"info",
+]
+TAGS = [
+    b"app:",
+    b"app[12]:",
+    b"/usr/bin/x[1]:",
+    b"app",
+    b"123:",
+    b"a,b:",
+    b"%ASA-6-1:",
+    b"app(1):",
+    b"a@b:",
+    b"app[a b]:",
+    b"app[]:",
+    b".x:",
+    b"-x:",
+    b"a#b:",
+    b"app::",
+    b"app:x",
+    b"app [1]:",
+    b"CEF:0|a|b|c|",
+    b"",
+    b"h app:",
+]
+DATA = [
+    b"-",
+    b'[a b="c"]',
+    b"[warn]",
+    b'[a b="c"][x]',
+    b'[a b="c"]x',
+    b'[a  b="c"]',
+    b"",
+    b"x",
+    b'[a b="]"]',
+    b'[a b="c"][x y="',
+    b'[a b="\\"]',
+    b'[a b="\\""]',
+    b"[a b=c]",
+    b"[=]",
+]
+TEXTS = [b"", b"text", b" two", b"[warn] x", b"a: b", b"<13>x"]
+older = st.builds(
+    lambda *parts: b"<30>" + b" ".join(parts), *(st.sampled_from(part) for part in (STAMPS, HOSTS, TAGS, TEXTS))
+)
+newer = st.builds(
+    lambda *parts: b"<30>1 " + b" ".join(parts),
+    *(
+        st.sampled_from(part)
+        for part in (STAMPS[2:4] + STAMPS[5:], HOSTS, HOSTS, TAGS[:4], [b"ID", b"-", b"[x]"], DATA, TEXTS)
+    ),
+)
+
+
+@settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=500)
+@given(raw=st.one_of(older, newer))
+def test_any_header_is_read_alike(modules: Modules, raw: bytes) -> None:
+    entry, record = by_listener(modules, raw), read(raw, NOW / 1e9)
+    assert entry.labels.get("host") == (SENDER if record.host == b"-" else record.host).decode()
+    assert entry.labels.get("application", "-") == record.application.decode()
+    assert entry.metadata.get("process_id", "-") == record.process.decode()
+    assert entry.metadata.get("message_id", "-") == record.message_id.decode()
+    assert entry.line == record.text
+    assert entry.time_ns == (parse_timestamp(record.stamp) if record.stamp else NOW)
+    assert set(entry.metadata.get("repaired", "").split(",")) - {""} == set(record.words)

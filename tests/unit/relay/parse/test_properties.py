@@ -129,6 +129,10 @@ def test_any_text_behind_a_header_is_whole(text: bytes) -> None:
 
 LONG = 65536
 UNITS = [
+    b"!",
+    b"1!",
+    b"-1",
+    b"-1-B",
     b"a",
     b"1",
     b" ",
@@ -167,6 +171,9 @@ UNITS = [
     b"*",
     b"- ",
     b"a b ",
+    b"!",
+    b"1!",
+    b"-1",
     b"A b",
     b"CEF:0|",
     b"Nov 27 06:30:01 ",

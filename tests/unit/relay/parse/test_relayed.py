@@ -89,3 +89,7 @@ def test_headers_are_taken_off_to_a_limit_and_nothing_is_lost() -> None:
     record = reading(wire)
     assert record.text.endswith(b"end")
     assert wire.endswith(record.text)
+
+
+def test_aix_says_from_where_it_forwards() -> None:
+    check(b"<30>%b Message forwarded from aix1: sshd[12]: text" % BSD, host=b"aix1", application=b"sshd", text=b"text")

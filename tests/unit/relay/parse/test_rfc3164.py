@@ -123,3 +123,45 @@ def test_a_header_without_priority_is_read_as_one() -> None:
 @pytest.mark.parametrize("end", [b"\r\n", b"\n", b"\r", b""])
 def test_the_end_of_a_line_is_no_text(end: bytes) -> None:
     check(b"<13>%b web1 app: text%b" % (BSD, end), text=b"text")
+
+
+@pytest.mark.parametrize(
+    ("name", "host"), [(b"web1.example.org.", b"web1.example.org"), ("h\u00f4te".encode(), "h\u00f4te".encode())]
+)
+def test_a_host_that_no_rule_allows_but_people_have(name: bytes, host: bytes) -> None:
+    check(b"<30>%b %b sshd[12]: text" % (BSD, name), host=host, application=b"sshd", text=b"text")
+
+
+@pytest.mark.parametrize(
+    ("tag", "application", "process"),
+    [
+        (b"Service Control Manager[604]:", b"Service Control Manager", b"604"),
+        (b"Isolated Web Co[12]:", b"Isolated Web Co", b"12"),
+        (b"[289]:", b"-", b"289"),
+        (b"[app]:", b"app", b"-"),
+        (b"#ILO4:", b"#ILO4", b"-"),
+    ],
+)
+def test_a_tag_that_is_none_by_the_rfc(tag: bytes, application: bytes, process: bytes) -> None:
+    check(b"<30>%b web1 %b text" % (BSD, tag), host=b"web1", application=application, process=process, text=b"text")
+
+
+def test_the_level_between_host_and_tag_is_no_tag() -> None:
+    check(
+        b"<13>%b bigip1 notice mcpd[6760]: 01070638:5: Pool" % BSD,
+        host=b"bigip1",
+        application=b"mcpd",
+        process=b"6760",
+        structured_data=b'[header level="notice"]',
+        text=b"01070638:5: Pool",
+    )
+
+
+def test_pairs_behind_a_word_leave_it_the_host() -> None:
+    check(b'<13>%b usg src="10.0.0.1:1" dst="a b" x=1' % BSD, host=b"usg", text=b'src="10.0.0.1:1" dst="a b" x=1')
+    check(b"<13>%b error code=5 happened" % BSD, host=b"-", text=b"error code=5 happened")
+
+
+def test_an_access_log_has_its_own_time() -> None:
+    line = b'10.0.0.9 - frank [27/Nov/2022:06:30:01 +0100] "GET / HTTP/1.1" 200 2326'
+    check(line, text=line, stamp=b"2022-11-27T06:30:01+01:00", host=b"-", application=b"-")

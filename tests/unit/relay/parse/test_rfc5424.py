@@ -70,3 +70,7 @@ def test_a_header_that_is_none_is_text(line: bytes) -> None:
 
 def test_an_id_that_begins_with_a_bracket_is_text() -> None:
     check(b"<30>1 %b h app 812 [warn] disk low" % ISO, message_id=b"-", text=b"[warn] disk low", process=b"812")
+
+
+def test_another_version_is_read_alike() -> None:
+    check(b'<165>8 %b h app 12 ID [a b="c"] text' % ISO, host=b"h", application=b"app", text=b"text", message_id=b"ID")

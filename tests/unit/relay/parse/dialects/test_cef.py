@@ -30,3 +30,8 @@ def test_an_event(header: bytes, host: bytes, application: bytes, stamp: bytes, 
 @pytest.mark.parametrize("event", [CEF, b"CEF:0|X", LEEF])
 def test_without_priority_the_line_is_whole_with_its_time(event: bytes) -> None:
     check(b"%b %b" % (ISO, event), text=b"%b %b" % (ISO, event), stamp=ISO, host=b"-", priority=13)
+
+
+def test_a_console_with_spaces_in_its_name_is_the_host() -> None:
+    event = b"CEF:0|Ubiquiti|UniFi OS|4.1|1|x|2|"
+    check(b"<14>%b Dream Machine Pro %b" % (BSD, event), host=b"Dream Machine Pro", application=b"UniFi OS", text=event)

@@ -11,6 +11,8 @@ from tests.unit.relay.parse.reading import check, reading
         (b"tasmota-1A2B3C ESP-MQT:", b"tasmota-1A2B3C", b"ESP-MQT", b"-", "Tasmota"),
         (b"kitchen ESP-HTP:", b"kitchen", b"ESP-HTP", b"-", "Tasmota"),
         (b"- livingroom sensor:", b"livingroom", b"sensor", b"-", ""),
+        (b"kitchen sensor:", b"kitchen", b"sensor", b"-", ""),
+        (b"living-room binary_sensor.gpio:", b"living-room", b"binary_sensor.gpio", b"-", ""),
         (b"kitchen-node app[0]:", b"kitchen-node", b"app", b"0", ""),
         (b"Garage EspEasy:", b"Garage", b"EspEasy", b"-", "ESPEasy"),
         (b"1 - boiler wifi - - -", b"boiler", b"wifi", b"-", ""),

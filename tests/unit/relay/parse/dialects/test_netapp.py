@@ -22,6 +22,16 @@ def test_an_event_of_the_ems(relay: bytes, head: bytes) -> None:
     )
 
 
+def test_an_event_with_its_process() -> None:
+    check(
+        b"<13>%b [filer1: mgwd: mgmtgwd.jobmgr.jobcomplete:info]: text" % BSD,
+        host=b"filer1",
+        application=b"mgwd",
+        message_id=b"mgmtgwd.jobmgr.jobcomplete",
+        text=b"text",
+    )
+
+
 @pytest.mark.parametrize("name", [b"cluster-01:", b"cluster-01: cluster-01:"])
 def test_a_line_of_the_audit_log(name: bytes) -> None:
     text = b"00000030.00c8f1e2 11e5347f Thu Oct 03 2024 11:36:44 -06:00 [kern_audit:info:3167] 8003f7:8003 :: ssh"
