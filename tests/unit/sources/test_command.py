@@ -73,3 +73,16 @@ def test_the_authority_given_stands_in_the_lines(tmp_path: Path) -> None:
     (tmp_path / "ca.crt").write_text(pem)
     done = run("linux", "--address", "fwd.example.org", "--ca", str(tmp_path / "ca.crt"))
     assert pem in done.stdout
+
+
+PAGES = Path(__file__).parents[3] / "docs" / "senders"
+
+
+def test_the_documents_have_one_page_a_kind_just_as_the_command_prints_it() -> None:
+    """Made anew by: .venv/bin/python -m tests.unit.sources.pages"""
+    from tests.unit.sources.pages import pages
+
+    made = pages()
+    assert {path.name for path in PAGES.iterdir()} == set(made)
+    for name, text in made.items():
+        assert (PAGES / name).read_text() == text, f"docs/senders/{name}: see this test's docstring"
