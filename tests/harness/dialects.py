@@ -449,7 +449,7 @@ DIALECTS = [
         "p",
     ),
     Dialect("not UTF-8", b"<30>" + _TRAD + b" h p: caf\xe9 \xff\xfe", b"caf\xe9 \xff\xfe", LOCAL, "h", "p"),
-    Dialect("carriage return at the end", b"<30>" + _TRAD + b" h p: x\r\n", b"x\r", LOCAL, "h", "p"),
+    Dialect("carriage return at the end", b"<30>" + _TRAD + b" h p: x\r\n", b"x", LOCAL, "h", "p"),
     Dialect(
         "quotes and brackets in the text",
         b"<30>" + _TRAD + b' h p: [fwd@0 r="1"] - "\\"',

@@ -49,7 +49,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path1]:
 def test_a_dialect_becomes_one_record_with_its_text_whole(path: Path1, dialect: Dialect) -> None:
     before = time.time()
     record = path.through(dialect.wire)
-    assert record.text == dialect.text.removesuffix(b"\r")  # it belongs to the line's end
+    assert record.text == dialect.text
     assert (record.host, record.app, record.process, record.id) == (
         dialect.host,
         dialect.app,

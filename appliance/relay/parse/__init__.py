@@ -33,7 +33,7 @@ def _read(raw: bytes, now: float, utc_offset: float | None, priority: int, depth
         message = Message(priority, raw, () if depth else ("nopri",), now, utc_offset, depth)
     record = rfc5424.read(message) if b" " in message.whole[1:3] else None
     if record is None:
-        if message.take_time(message.whole):
+        if message.take_time(message.whole) or rfc5424.take_time(message):
             record = rfc3164.plain(message)
         if record is None:
             record = dialects.read(message) or relayed.read(message, _inner) or rfc3164.read(message)

@@ -25,7 +25,7 @@ _HOST = rb"(%b(?:[/@]%b){0,4}\.?|\[[0-9A-Fa-f:.]+\]|-)" % (header.HOST, header.H
 _TAGGED = rb"(%b)(?:\[(%b)\])?(?: -)?(?: ?:(?: |\Z)|(?<=\])(?::| ))" % (header.TAG, header.PROCESS)
 _HOST_TAG = re.compile(rb" {0,4}%b%b {0,2}:? {1,4}(?:(%b) {1,4})?%b" % (_LEVEL, _HOST, header.HOST, _TAGGED))
 _NAME_TWICE = re.compile(rb" {0,4}(?P<name>[A-Za-z0-9_][^:[\]\0-\x1f]{0,62}?) (?P=name) %b" % _TAGGED)
-_TAG_PROCESS = re.compile(rb" {0,4}(%b)\[(%b)\](?: -)? ?: ?" % (header.TAG, header.PROCESS))
+_TAG_PROCESS = re.compile(rb" {0,4}(%b)\[(?:(%b)\](?: -)? ?: ?|([0-9]{1,10})\] )" % (header.TAG, header.PROCESS))
 _TAG = re.compile(rb" {0,4}(%b)(?: -)?:(?: |\Z)" % header.TAG)
 _EMPTY_TAG = re.compile(rb" {0,4}(%b) :(?: |\Z)" % header.HOST)
 _DATE = re.compile(rb" {0,4}(%b) (?=(?:19|20)[0-9]{2} [A-Z][a-z]{2} [ 0-9][0-9]? )" % header.HOST)
@@ -37,9 +37,12 @@ _SPACED = re.compile(
 _PAIRS = re.compile(
     rb" {0,4}(%b) (?=(?:[A-Za-z_][A-Za-z0-9_.-]{0,40}=(?:\"[^\"]{0,255}\"|[^ \"]{0,255}) ){2})" % header.HOST
 )
-_LOWER_TAG = re.compile(rb"([a-z0-9_./-]++): ")
+_LOWER_TAG = re.compile(rb" ?([a-z0-9_./-]++): ")
 _UNTIMED = re.compile(rb"(%b) (?=[A-Za-z_/])%b" % (header.HOST, _TAGGED))
 _CUT_TAG = re.compile(rb"(%b) (?=[^ ]{32} )([^][ :]+)(?:\[[^] :]*)? " % header.HOST)
+# What begins with JSON, pairs behind a comma, or is indented, as the lines of a stack trace are.
+_JSON = re.compile(rb" {0,4}(%b) (?:(%b) )?(?=\{[\"}])" % (header.HOST, header.TAG))
+_CONTINUED = re.compile(rb"(%b)(?:,(?=[A-Za-z0-9_]{1,40}=)| (?= {3}|\t))" % header.HOST)
 _SYSLOGD = re.compile(rb" {0,4}(%b) (?=-- MARK --|last message repeated |message repeated )" % header.HOST)
 _WORD = re.compile(rb" {0,4}([^ ]+?):?(?: |\Z)")
 _LEVELS = frozenset(b"emerg alert crit critical err error warning warn notice info debug".split())
@@ -85,8 +88,8 @@ def read(message: Message) -> Record:
     if found and header.can_be_host(found[1]):
         return _tagged(message, found[3] or b"-", found[2], body[found.end() :], host=found[1])
     found = _TAG_PROCESS.match(body)
-    if found:
-        return _tagged(message, found[1], found[2], body[found.end() :])
+    if found and (found[2] or message.stamp):
+        return _tagged(message, found[1], found[2] or found[3], body[found.end() :])
     found = (_TAG if message.stamp else _LOWER_TAG).match(body)
     if found and not (message.stamp and (message.headless or header.is_full_name(found[1]))):
         return _tagged(message, found[1], None, body[found.end() :])
@@ -109,7 +112,12 @@ def _untagged(message: Message, body: bytes) -> Record:
         return message.record(body[found.end() :], "cuttag", host=found[1], application=found[2])
     if message.headless:
         return message.record(message.whole, "notag")
+    found = _JSON.match(body)
+    if found and header.can_be_host(found[1]):
+        words = () if found[2] else ("notag",)
+        return message.record(body[found.end() :], *words, host=found[1], application=found[2] or b"-")
     found = _SYSLOGD.match(body) or _DATE.match(body) or _EMPTY_TAG.match(body) or _PAIRS.match(body)
+    found = found or _CONTINUED.match(body)
     if found and header.can_be_host(found[1]):
         return message.record(body[found.end() :], "notag", host=found[1])
     found = _WORD.match(body)

@@ -14,6 +14,15 @@ _HEADER = re.compile(
 )
 
 
+_VERSION = re.compile(rb"[1-9][0-9]? (?=[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt])")
+
+
+def take_time(message: Message) -> bool:
+    """Take the time behind the version of a message whose header ends too early (`1 TIME HOST LEEF:1.0|…`)."""
+    version = _VERSION.match(message.whole)
+    return version is not None and message.take_time(message.whole, version.end())
+
+
 def read(message: Message) -> Record | None:
     """Return the record of `1 TIME HOST APP PROCID MSGID [SD] TEXT`; None for what does not begin like that."""
     found = _HEADER.match(message.whole)

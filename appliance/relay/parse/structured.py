@@ -9,7 +9,7 @@ import re
 _NAME = rb'[^\x00-\x20\x7f-\xff=\]"]{1,64}'
 # Possessive quantifiers only on single characters: on groups they match wrongly before Python 3.11.5.
 _VALUE = rb'"[^"\\]*+(?:\\.[^"\\]*+)*"'
-_ELEMENTS = re.compile(rb"(?:\[%b(?: ++%b=%b)+ *+\])+" % (_NAME, _NAME, _VALUE), re.DOTALL)
+_ELEMENTS = re.compile(rb"(?:\[%b(?: ++%b=%b)+ *+\])+(?!\[)" % (_NAME, _NAME, _VALUE), re.DOTALL)
 _ELEMENT = re.compile(rb"\[(%b)((?: ++%b=%b)+) *+\]" % (_NAME, _NAME, _VALUE), re.DOTALL)
 _PARAMETER = re.compile(rb" (%b)=(%b)" % (_NAME, _VALUE), re.DOTALL)
 _ESCAPE = re.compile(rb'(["\\\]])')

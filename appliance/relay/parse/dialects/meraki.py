@@ -11,7 +11,9 @@ from appliance.relay.parse.dialects.dialect import Dialect
 from appliance.relay.parse.message import Message
 from appliance.relay.parse.record import Record
 
-_EVENT = re.compile(rb"(?:1 )?(?=[0-9]{10}\.)([0-9.]{11,20}) ([^ ]{1,255}) ([a-z][a-z0-9]*(?:[_-][a-z0-9]+)*)(?: |\Z)")
+_EVENT = re.compile(
+    rb"(?:1 )?(?=[0-9]{10}(?:\.|[0-9]{3} ))([0-9.]{11,20}) ([^ ]{1,255}) ([a-z][a-z0-9]*(?:[_-][a-z0-9]+)*)(?: |\Z)"
+)
 
 
 def _read(message: Message) -> Record | None:
@@ -25,4 +27,4 @@ def _read(message: Message) -> Record | None:
     return message.record(message.whole[found.end() :], host=found[2], application=found[3])
 
 
-DIALECT = Dialect("Cisco", "Meraki", (b".",), _read)
+DIALECT = Dialect("Cisco", "Meraki", (b"1",), _read)

@@ -165,3 +165,22 @@ def test_pairs_behind_a_word_leave_it_the_host() -> None:
 def test_an_access_log_has_its_own_time() -> None:
     line = b'10.0.0.9 - frank [27/Nov/2022:06:30:01 +0100] "GET / HTTP/1.1" 200 2326'
     check(line, text=line, stamp=b"2022-11-27T06:30:01+01:00", host=b"-", application=b"-")
+
+
+@pytest.mark.parametrize(
+    ("line", "host", "application", "text"),
+    [
+        (b'web darktrace {"a": 1}', b"web", b"darktrace", b'{"a": 1}'),
+        (b'web {"a": 1}', b"web", b"-", b'{"a": 1}'),
+        (b"web     at org.example.Main", b"web", b"-", b"    at org.example.Main"),
+        (b"web,f5_irule=x,src=1", b"web", b"-", b"f5_irule=x,src=1"),
+        (b"nasapi[19090] - log - text", b"-", b"nasapi", b"- log - text"),
+    ],
+)
+def test_what_follows_shows_the_header(line: bytes, host: bytes, application: bytes, text: bytes) -> None:
+    check(b"<134>%b %b" % (BSD, line), host=host, application=application, text=text, stamp=LOCAL)
+
+
+def test_a_program_needs_no_time() -> None:
+    check(b"<134> printer: text", application=b"printer", text=b"text")
+    check(b"<134>array[12] out of range", application=b"-", text=b"array[12] out of range")

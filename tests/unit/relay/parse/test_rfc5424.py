@@ -74,3 +74,9 @@ def test_an_id_that_begins_with_a_bracket_is_text() -> None:
 
 def test_another_version_is_read_alike() -> None:
     check(b'<165>8 %b h app 12 ID [a b="c"] text' % ISO, host=b"h", application=b"app", text=b"text", message_id=b"ID")
+
+
+def test_a_header_that_ends_too_early_is_read_as_far_as_it_goes() -> None:
+    event = b"LEEF:1.0|Maker|Thing|1.0|17|src=10.0.0.9"
+    check(b"<30>1 %b h %b" % (ISO, event), stamp=ISO, host=b"h", application=b"Thing", text=event, vendor="Maker")
+    check(b"<30>1 %b h app: text" % ISO, stamp=ISO, host=b"h", application=b"app", text=b"text")
