@@ -37,6 +37,9 @@ from appliance.relay.spool.dead_letters import DeadLetter as KeptLetter
 
 log = logging.getLogger(__name__)
 
+READ_AGAIN = 5.0
+"""Seconds until a batch that could not be read is tried again."""
+
 
 class Delivery:
     """One push under way."""
@@ -71,7 +74,14 @@ class Delivery:
     def _deliver(self) -> Ruling | None:
         """What became of the push; None if nothing is left of it."""
         push = self._push
-        for one in load(push, self._to, self._data):
+        try:
+            missing = load(push, self._to, self._data)
+        except OSError as error:  # it may succeed later; until then what else is in the push must not wait
+            log.error("a batch cannot be read", extra={"key": "reading", "reason": error.strerror})
+            if push.stream is not None or len(push.slices) == 1:
+                return Ruling(Retry(READ_AGAIN))
+            return Ruling(Split(tuple((one,) for one in push.slices)))
+        for one in missing:
             with self._to.lock:
                 self._queue.take_out(push, [one])
                 push.slices.remove(one)
@@ -303,7 +313,7 @@ class Delivery:
 
     def _push_again(self, groups: Iterable[Sequence[StreamSlice]]) -> None:
         for group in groups:
-            push = PushRequest(self._push.tenant, list(group), planned=True, new=self._push.new)
+            push = PushRequest(self._push.tenant, list(group), planned=self._push.planned, new=self._push.new)
             self._queue.again(push, self._to.clock())
 
     def _learn(self, lessons: Iterable[Lesson]) -> None:

@@ -8,7 +8,7 @@ import cramjam
 from appliance.relay.loki.push_format import MalformedPush
 from appliance.relay.send.destination import Destination
 from appliance.relay.send.request import PushRequest, SegmentBytes, StreamSlice
-from appliance.relay.spool.spool import SegmentUnreadable
+from appliance.relay.spool.errors import SegmentUnreadable
 
 
 def load(push: PushRequest, source: Destination, data: SegmentBytes) -> list[StreamSlice]:

@@ -2,9 +2,36 @@
 
 import contextlib
 import logging
+import threading
+import time
 from pathlib import Path
 
 log = logging.getLogger(__name__)
+
+_READ_TRIES = 6
+_READ_PATIENCE = 60.0
+"""Reads of a file that fail, and seconds since the first, before it is given up: a disk may come back."""
+
+
+class FailedReads:
+    """How often, and for how long, files could not be read. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._since: dict[int, tuple[float, int]] = {}
+        self._lock = threading.Lock()
+
+    def again(self, sequence: int) -> bool:
+        """Count one more failure; whether that is enough to give the file up."""
+        now = time.monotonic()
+        with self._lock:
+            first, times = self._since.get(sequence, (now, 0))
+            self._since[sequence] = first, times + 1
+        return times + 1 >= _READ_TRIES and now - first >= _READ_PATIENCE
+
+    def forget(self, sequence: int) -> None:
+        """The file was read, or is no more."""
+        with self._lock:
+            self._since.pop(sequence, None)
 
 
 def move_aside(path: Path, directory: Path, reason: str, bound: int) -> None:

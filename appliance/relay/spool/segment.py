@@ -11,6 +11,12 @@ from appliance.relay.handover.position import Position, decode
 from appliance.relay.hot import BatchStreams
 
 SUFFIX = ".push"
+_FEWEST = 5
+"""Fields that the name of a segment has at least, whatever its version."""
+
+
+class ForeignVersion(ValueError):
+    """A file of a spool that another version of the relay wrote: it is not ours to judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +53,15 @@ class Segment:
 
 
 def parse_name(name: str, size: int) -> Segment:
-    """The segment that a file name of any known version describes; ValueError says why it is none."""
+    """The segment that a file name of any known version describes.
+
+    Raises ValueError, which says why it is none, and ForeignVersion for what a version to come may have written.
+    """
     version, _, rest = name.removesuffix(SUFFIX).partition("-")
     if version not in ("1", "2"):
-        raise ValueError(f"written by another version ({version[:20]!r})")
+        if version.isdecimal() and rest.count("-") >= _FEWEST:
+            raise ForeignVersion(f"written by another version ({version[:20]!r})")
+        raise ValueError("its name is not that of a segment")
     fields = rest.split("-", 7 if version == "1" else 8)
     if version == "1":
         fields.insert(7, "")

@@ -9,6 +9,7 @@ How far the hand-over files have been read is part of the newest segment made of
 the name of an empty file keeps it. So a segment and its positions are there together or not at all.
 """
 
+import contextlib
 import errno
 import fcntl
 import itertools
@@ -18,16 +19,17 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from appliance.config import model
 from appliance.errors import ApplianceError
 from appliance.relay.handover.position import Position, decode, encode
-from appliance.relay.spool.marker import SUFFIX as MARKER
-from appliance.relay.spool.marker import Marker, parse_marker, write_marker
-from appliance.relay.spool.quarantine import move_aside
-from appliance.relay.spool.segment import SUFFIX, LoadedSegment, NewSegment, Segment, parse_name
+from appliance.relay.spool.errors import SegmentUnreadable, SpoolFull
+from appliance.relay.spool.listing import TEMPORARY, read_directory, unclaimed
+from appliance.relay.spool.marker import Marker, write_marker
+from appliance.relay.spool.quarantine import FailedReads, move_aside
+from appliance.relay.spool.segment import LoadedSegment, NewSegment, Segment, parse_name
+from appliance.relay.spool.stats import SpoolStats
 
 __all__ = [
     "LoadedSegment",
@@ -42,7 +44,6 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-_TEMPORARY = ".writing"
 _ASIDE = "set-aside"
 # What is handed to the sender without a second look at the disk. Enough for a sender that keeps up.
 _RECENT_BYTES = 4 * 2**20
@@ -50,35 +51,6 @@ _DISK_RETRY = 5.0  # seconds before a disk that failed is thought worth another 
 _DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # A read that failed for want of something that comes back says nothing about the file.
 _PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN}
-
-
-class SpoolFull(ApplianceError):
-    """The spool may take nothing more now: its size, the free space or the disk itself is at its bound."""
-
-
-class SegmentUnreadable(Exception):
-    """A segment cannot be read or is not what was written; `str()` is the reason."""
-
-
-@dataclass(slots=True)
-class SpoolStats:
-    """Counts since start, and what there is now."""
-
-    segments: int = 0
-    bytes: int = 0
-    entries: int = 0
-    written: int = 0
-    removed: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
-    """Entries given up, by reason."""
-    dropped_bytes: dict[str, int] = field(default_factory=dict)
-    """Their bytes, uncompressed."""
-    set_aside: int = 0
-    full: bool = False
-    full_reason: str = ""
-    blocked_since: float = 0.0
-    """Unix time since when nothing could be written; 0 while all is well."""
-    last_sync_seconds: float = 0.0
 
 
 class Spool:
@@ -91,6 +63,8 @@ class Spool:
         self._segments: dict[int, Segment] = {}
         self._recent: dict[int, LoadedSegment] = {}
         self._recent_bytes = 0
+        self._failed_reads = FailedReads()
+        self._pending: list[tuple[Segment, NewSegment]] = []  # written, and not known to be durable yet
         self._refused = 0  # bytes of the batch that did not fit
         self._failed_at = 0.0  # monotonic time when the disk itself failed; 0 when only a bound was reached
         self._marker: Marker | None = None
@@ -123,29 +97,20 @@ class Spool:
             raise ApplianceError(f"the spool {self.path} is in use by another relay", hint=hint) from error
 
     def _read_directory(self) -> None:
-        found = []
-        markers = []
-        with os.scandir(self.path) as entries:
-            for entry in entries:
-                if entry.name.endswith(_TEMPORARY):
-                    # A write that never finished; nobody was told that it was kept.
-                    os.unlink(entry.path)
-                elif entry.name.endswith(SUFFIX):
-                    try:
-                        found.append(parse_name(entry.name, entry.stat().st_size))
-                    except ValueError as error:
-                        self._move_aside(entry.name, str(error))
-                elif entry.name.endswith(MARKER):
-                    try:
-                        markers.append(parse_marker(entry.name))
-                    except ValueError as error:
-                        self._move_aside(entry.name, str(error))
-        for segment in sorted(found, key=lambda segment: segment.sequence):
+        """Learn what is there. Raises ApplianceError, with nothing changed, when another version wrote it."""
+        there = read_directory(self.path)
+        if unclaimed(self._directory):  # else it is another relay that writes them
+            for name in there.unfinished:  # a write that never finished; nobody was told that it was kept
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=self._directory)
+            for name, reason in there.strange:
+                self._move_aside(name, reason)
+        for segment in sorted(there.segments, key=lambda segment: segment.sequence):
             self._segments[segment.sequence] = segment
             self._count(segment, +1)
             if segment.positions:
                 self._newest_positions = Marker(segment.sequence, segment.positions)
-        for marker in sorted(markers):
+        for marker in sorted(there.markers):
             self._marker = marker  # at most one, unless a disk was repaired
             if marker.sequence >= self._newest_positions.sequence:
                 self._newest_positions = marker
@@ -205,9 +170,11 @@ class Spool:
         try:
             compressed = (self.path / segment.name).read_bytes()
         except OSError as error:
-            if error.errno in _PASSING:
+            gone = not (self.path / segment.name).exists()
+            if error.errno in _PASSING or not (gone or self._failed_reads.again(segment.sequence)):
                 raise
             raise SegmentUnreadable(f"cannot be read: {error.strerror}") from error
+        self._failed_reads.forget(segment.sequence)
         if len(compressed) != segment.size:
             raise SegmentUnreadable(f"holds {len(compressed)} bytes, expected {segment.size}")
         if zlib.crc32(compressed) != segment.crc:
@@ -243,6 +210,7 @@ class Spool:
         move_aside(self.path / name, self._aside, reason, self.settings.max_set_aside)
 
     def _forget_recent(self, segment: Segment) -> None:
+        self._failed_reads.forget(segment.sequence)
         if self._recent.pop(segment.sequence, None) is not None:
             self._recent_bytes -= segment.size
 
@@ -288,18 +256,34 @@ class Spool:
         hold again at the next start: a sender without acknowledgement would lose it.
         """
         started = time.monotonic()
-        before = self.stats.written
         over = False
         try:
             for batch in batches:
                 over = not at_the_end and not self._make_room(len(batch.compressed))
-                self._publish(self._write(batch), batch)
+                self._pending.append((self._write(batch), batch))
         finally:
-            if self.stats.written > before:
-                os.fsync(self._directory)
+            if self._pending:
+                self._commit()
                 self.stats.last_sync_seconds = time.monotonic() - started
         if not over:
             self._not_full()
+
+    def _commit(self) -> None:
+        """Publish what was written once its names are durable; if they cannot be, nothing of it is left.
+
+        Whoever brought it keeps it and writes it again: it must not be there twice.
+        """
+        written, self._pending = self._pending, []
+        try:
+            os.fsync(self._directory)
+        except OSError as error:
+            for segment, _ in written:
+                with contextlib.suppress(OSError):
+                    os.unlink(segment.name, dir_fd=self._directory)
+            size = sum(segment.size for segment, _ in written)
+            raise self._full(f"the disk fails: {error.strerror}", size, failed=True) from error
+        for segment, batch in written:
+            self._publish(segment, batch)
 
     def _write(self, batch: NewSegment) -> Segment:
         crc = zlib.crc32(batch.compressed)
@@ -307,7 +291,7 @@ class Spool:
             self._next, int(self._now() * 1000), batch.oldest_ns, batch.newest_ns,
             batch.entries, batch.raw_size, len(batch.compressed), crc, batch.tenant, encode(batch.positions),
         )  # fmt: skip
-        temporary = f"{segment.sequence:016x}{_TEMPORARY}"
+        temporary = f"{segment.sequence:016x}{TEMPORARY}"
         try:
             file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600, dir_fd=self._directory)
             try:
@@ -319,7 +303,8 @@ class Spool:
                 os.close(file)
             os.rename(temporary, segment.name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
         except OSError as error:
-            (self.path / temporary).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # on a disk that takes nothing any more, not even this
+                os.unlink(temporary, dir_fd=self._directory)
             reason = "the disk is full" if error.errno in _DISK_IS_FULL else f"the disk fails: {error.strerror}"
             raise self._full(reason, len(batch.compressed), failed=True) from error
         self._next += 1
@@ -345,6 +330,9 @@ class Spool:
         self.drop_expired()
         while reason := self._no_room_for(size):
             oldest = self.head(1)
+            if not oldest and self._pending and self.settings.when_full != "block":
+                self._commit()  # what is to be dropped is of this very commit
+                continue
             if self.settings.when_full == "block" or not oldest:
                 full = self._full(reason, size)
                 if self._no_room_for(size, reserve=self.settings.reserve):
@@ -355,7 +343,10 @@ class Spool:
 
     def _no_room_for(self, size: int, *, reserve: int = 0) -> str:
         """Why `size` more bytes are too many; empty when they are not. `reserve` bytes go beyond the bounds."""
-        if self.stats.bytes + size > self.settings.max_size + reserve:
+        if (
+            self.stats.bytes + sum(segment.size for segment, _ in self._pending) + size
+            > self.settings.max_size + reserve
+        ):
             return f"it holds {self.stats.bytes} bytes of at most {int(self.settings.max_size)}"
         space = os.statvfs(self._directory)
         floor = self.settings.min_free - min(reserve, self.settings.min_free // 2)
@@ -394,7 +385,11 @@ class Spool:
             return
         limit = (self._now() - self.settings.max_age) * 1000
         while (oldest := self.head(1)) and oldest[0].created_ms < limit:
-            self.remove(oldest[0], dropped="spool_age")
+            try:
+                self.remove(oldest[0], dropped="spool_age")
+            except OSError as error:  # it is not sent any more; its file stays until the disk can be written
+                reason = {"key": "expired", "reason": error.strerror}
+                log.error("a batch that is too old cannot be deleted", extra=reason)
 
     def close(self) -> None:
         os.close(self._directory)

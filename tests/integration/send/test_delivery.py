@@ -197,3 +197,30 @@ def test_a_tenant_that_is_refused_or_slowed_does_not_hold_up_the_others(bench: M
     assert eventually(lambda: b.loki.count() == 200, 5)
     assert eventually(lambda: len(b.spool) == 1)
     assert sender.stats.state in ("held", "waiting")
+
+
+def test_a_batch_that_cannot_be_read_for_a_while_waits_and_holds_up_no_other(
+    bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.relay.send.delivery.READ_AGAIN", 0.2)
+    b = bench()
+    for name in ("a", "b", "c"):
+        b.put((stream(name), lines(name, 3)))
+    bad = b.spool.path / b.spool.segments()[1].name
+    b.spool.close()
+    b.spool = Spool(b.spool.settings)
+    real, failing = Path.read_bytes, True
+
+    def read(path: Path) -> bytes:
+        if failing and path == bad:
+            raise OSError(5, "Input/output error")
+        return real(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    b.start()
+    assert eventually(lambda: b.loki.count() == 6)
+    time.sleep(1)
+    assert len(b.spool) == 1 and b.spool.stats.set_aside == 0
+    failing = False
+    assert b.drained()
+    assert (b.loki.count(), b.loki.duplicates()) == (9, 0)
