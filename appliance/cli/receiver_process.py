@@ -18,16 +18,24 @@ def run_receiver(path: Path | str = "") -> int:
     from appliance.relay.handover.writer import HandoverWriter  # after the file is known to be good
     from appliance.relay.receive import counts, service
 
-    def read_again() -> Config:
-        return load_checked(file).config
-
     root = config.relay.listen.handover
     if root is None:
         raise ApplianceError(
             "the receiver has nowhere to hand its messages to", hint="set relay.listen.handover to a directory"
         )
-    writer = HandoverWriter(Path(root) / WRITER, max_backlog=int(config.listeners.queue.max_disk) // 2)
+    writer = HandoverWriter(Path(root) / WRITER, max_backlog=_share(config))
+
+    def read_again() -> Config:
+        again = load_checked(file).config
+        writer.max_backlog = _share(again)
+        return again
+
     try:
         return service.run(config, read_again, writer, counts.path_of(os.environ))
     finally:
         writer.close()
+
+
+def _share(config: Config) -> int:
+    """Return the bytes of hand-over files that the receiver may leave unread: rsyslog has the other half."""
+    return int(config.listeners.queue.max_disk) // 2

@@ -13,7 +13,7 @@ from appliance.host.apply.generations import Generations
 from appliance.host.apply.lock import apply_lock
 from appliance.host.layout import DATA, Layout
 
-_SERVICES = ("rsyslog.service", "appliance-relay.service", "ssh.service")
+_SERVICES = ("rsyslog.service", "appliance-receiver.service", "appliance-relay.service", "ssh.service")
 _ETC = "/etc/appliance"
 # cloud-init takes a seed again when it remembers nothing of the one before.
 _KEPT_BY_CLOUD_INIT = (

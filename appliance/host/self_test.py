@@ -26,7 +26,10 @@ from appliance.relay.probe.test_message import check_push
 _NTP_EPOCH = 2_208_988_800  # seconds from 1900 to 1970
 _NTP_WITHIN = 3.0
 _OFFSET_DOUBTFUL, _OFFSET_WRONG = 1.0, 60.0  # seconds
-_FROM_STATUS = ("configuration", "network", "disk", "time", "certificates", "relay", "rsyslog", "services", "updates")
+_PROGRAMS = {"rsyslog": "rsyslog", "receiver": "appliance-receiver", "relay": "appliance-relay", "ssh": "ssh"}
+_FROM_STATUS = (
+    "configuration", "network", "disk", "time", "certificates", "relay", "receiver", "rsyslog", "services", "updates",
+)  # fmt: skip
 
 
 def check_machine(
@@ -180,7 +183,7 @@ def check_listeners(config: Config, layout: Layout) -> Iterator[Finding]:
     bound = listening()
     for port in open_ports(config):
         if (port.protocol, port.port) not in bound:
-            program = {"rsyslog": "rsyslog", "relay": "appliance-relay", "ssh": "ssh"}[port.owner]
+            program = _PROGRAMS[port.owner]
             remedy = f"see `journalctl -u {program}`"
             yield Finding(port.name, False, f"nothing listens on {port.protocol} port {port.port}", remedy)
         elif port.protocol == "udp":
@@ -201,7 +204,10 @@ def _connect(port: OpenPort, config: Config, layout: Layout) -> Finding:
             return _handshake(port, config, layout, connection)
     except OSError as error:
         return Finding(
-            port.name, False, f"TCP port {port.port}: {error.strerror or error}", "see `journalctl -u rsyslog`"
+            port.name,
+            False,
+            f"TCP port {port.port}: {error.strerror or error}",
+            f"see `journalctl -u {_PROGRAMS[port.owner]}`",
         )
 
 

@@ -17,17 +17,19 @@ LIMIT = 4 * 2**20  # bytes of one part
 _FILES = (
     CONFIG, RELAY_CONFIG, "/etc/rsyslog.conf", "/etc/nftables.conf", "/etc/chrony/chrony.conf", "/etc/hosts",
     "/etc/fstab", "/etc/resolv.conf", "/etc/os-release", "/etc/appliance/generations/current",
-    "/proc/meminfo", "/proc/loadavg", "/proc/net/snmp", "/proc/net/udp",
+    "/proc/meminfo", "/proc/loadavg", "/proc/net/snmp", "/proc/net/udp", "/run/appliance-receiver/stats.json",
     "/etc/appliance/tls/server.crt", "/etc/appliance/tls/ca.crt",
 )  # fmt: skip
 _COMMANDS: dict[str, tuple[str, ...]] = {
     "journal-relay.txt": ("journalctl", "-u", "appliance-relay", "-n", "3000", "--no-pager", "-o", "short-iso"),
+    "journal-receiver.txt": ("journalctl", "-u", "appliance-receiver", "-n", "1000", "--no-pager", "-o", "short-iso"),
     "journal-rsyslog.txt": ("journalctl", "-u", "rsyslog", "-n", "1000", "--no-pager", "-o", "short-iso"),
     "journal-warnings.txt": ("journalctl", "-p", "warning", "-b", "-n", "2000", "--no-pager", "-o", "short-iso"),
     "journal-boot.txt": ("journalctl", "-b", "-n", "20000", "--no-pager", "-o", "short-iso"),
     "journal-boots.txt": ("journalctl", "--list-boots", "--no-pager"),
     "units.txt": ("systemctl", "list-units", "--all", "--no-pager", "--plain"),
     "failed.txt": ("systemctl", "status", "--failed", "--no-pager", "-n", "20"),
+    "receiver-unit.txt": ("systemctl", "show", "appliance-receiver", "--no-pager"),
     "relay-unit.txt": ("systemctl", "show", "appliance-relay", "--no-pager"),
     "addresses.txt": ("ip", "address"),
     "routes.txt": ("ip", "route", "show", "table", "all"),

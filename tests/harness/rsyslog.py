@@ -14,6 +14,13 @@ from tests.harness.processes import ROOT, Rsyslogd
 
 ROTATE = ROOT / "image/elements/forwarder/files/usr/lib/appliance/rotate-handover"
 LOOPBACK = "127.0.0.1"
+# On the machine the receiver has plain TCP. Here it gives rsyslogd a load, at little cost for the sender.
+_TCP = """
+module(load="imptcp" threads="2")
+input(type="imptcp" name="tcp" port="{port}" address="{address}" maxSessions="{sessions}" maxFrameSize="{frame}"
+    supportOctetCountedFraming="on" flowControl="on" notifyOnConnectionClose="off" rateLimit.interval="0"
+    ruleset="queue")
+"""
 
 
 def listeners(*names: str, tls: model.ServerTls | None = None, **queue_settings: Any) -> model.Listeners:
@@ -67,6 +74,14 @@ class ApplianceRsyslog(Rsyslogd):
             ),
             stats_interval=1,
         )
+        if listen.tcp:
+            longest = int(configuration(listen, **relay).relay.connections.max_message)
+            text += _TCP.format(
+                port=listen.tcp.port,
+                address=listen.tcp.address or "",
+                sessions=listen.tcp.max_connections,
+                frame=max(longest + 8192, 200_000),
+            )
         super().__init__(directory, text)
         self.env = {"LC_ALL": "C", "TZ": zone}
 

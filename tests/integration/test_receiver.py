@@ -14,6 +14,7 @@ from tests.harness.net import free_port, port_open, wait_until
 from tests.harness.processes import Process
 from tests.harness.receiver import Receiver
 from tests.harness.senders import lines, numbered, octet_counted, rfc5424, send_tcp
+from tests.harness.small_disk import fill, small_disk
 from tests.harness.systemd import SystemdDouble
 
 StartReceiver = Callable[..., Receiver]
@@ -256,35 +257,59 @@ def test_a_silent_connection_gives_its_place_to_a_new_one(receive: StartReceiver
         one.close()
 
 
+class Taker:
+    """Takes and deletes all hand-over files but the newest, as the relay does."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._kept: list[bytes] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.02):
+            for file in sorted((self._receiver.handover / "receiver").glob("*.log"))[:-1]:
+                self._kept += file.read_bytes().split(b"\n")[:-1]
+                file.unlink()
+
+    def messages(self) -> list[bytes]:
+        self._stop.set()
+        self._thread.join()
+        return [line.split(b" ", 3)[3] for line in [*self._kept, *self._receiver.lines()]]
+
+
 def test_at_the_backlogs_bound_senders_wait_and_then_go_on_without_a_loss(receive: StartReceiver) -> None:
     receiver = receive(max_disk="16MiB")  # of which the receiver has half
     senders = Senders(receiver.port, 2)
-    wait_until(lambda: receiver.counts().get("blocked"), 30, what=receiver.counts)
+    reason = wait_until(lambda: receiver.counts().get("blocked"), 30, what=receiver.counts)
+    assert "bytes wait" in reason
     held = sum(senders.sent)
-    assert receiver.running
-    kept: list[bytes] = []
-    directory = receiver.handover / "receiver"
-    deadline = time.monotonic() + 30
-    while sum(senders.sent) < held + 20_000 and time.monotonic() < deadline:
-        for file in sorted(directory.glob("*.log"))[:-1]:  # as the relay does: all but the newest
-            kept += file.read_bytes().split(b"\n")[:-1]
-            file.unlink()
-        time.sleep(0.02)
+    taker = Taker(receiver)
+    wait_until(lambda: sum(senders.sent) > held + 20_000, 30)
+    total = senders.finish()
+    wait_until(lambda: receiver.counts()["messages"] == total, what=receiver.counts)
+    senders.check(taker.messages())
+    assert not receiver.counts()["blocked"]
 
-    def drain() -> None:
-        for file in sorted(directory.glob("*.log"))[:-1]:
-            kept.extend(file.read_bytes().split(b"\n")[:-1])
-            file.unlink()
 
-    stop = threading.Thread(target=senders.finish)
-    stop.start()
-    while stop.is_alive():
-        drain()
-        time.sleep(0.02)
-    total = sum(senders.sent)
-    wait_until(lambda: len(kept) + len(receiver.lines()) >= total, 20)
-    senders.check([line.split(b" ", 3)[3] for line in [*kept, *receiver.lines()]])
-    wait_until(lambda: not receiver.counts()["blocked"])
+def test_a_full_disk_holds_senders_back_and_loses_nothing(receive: StartReceiver, tmp_path: Path) -> None:
+    with small_disk(tmp_path, size=32 * 2**20) as disk:
+        receiver = receive(handover=disk / "handover", max_disk="64MiB")
+        senders = Senders(receiver.port, 2, pause=0.002)
+        taker = Taker(receiver)
+        wait_until(lambda: receiver.counts().get("messages", 0) > 1000)
+        filler = fill(disk)
+        reason = wait_until(lambda: receiver.counts().get("blocked"), 30, what=receiver.counts)
+        assert "No space left" in reason
+        held = receiver.counts()["messages"]
+        time.sleep(1)
+        filler.unlink()
+        wait_until(lambda: receiver.counts()["messages"] > held + 1000, 20, what=receiver.counts)
+        total = senders.finish()
+        wait_until(lambda: receiver.counts()["messages"] == total, what=receiver.counts)
+        senders.check(taker.messages())
+        receiver.terminate()
 
 
 # ---- changes and ends ---------------------------------------------------------------------------
@@ -352,7 +377,7 @@ def test_connections_and_unfinished_messages_outlive_the_receiver(
     data = frame([b"<13>before", b"<14>" + b"cut in two " * 3000, b"<15>after"])
     with connect(receiver) as connection:
         connection.sendall(data[:20_000])
-        wait_until(lambda: systemd.kept("connection") == 1)
+        wait_until(lambda: systemd.kept("c") == 1)
         arrived(receiver, 1)
         receiver.signal(number)
         receiver.wait()
@@ -365,7 +390,7 @@ def test_connections_and_unfinished_messages_outlive_the_receiver(
         connection.sendall(frame([b"<16>more"]))
         assert arrived(receiver, 5)[-1] == b"<16>more"
         late.close()
-    wait_until(lambda: systemd.kept("connection") == 0, what=lambda: systemd.store)
+    wait_until(lambda: systemd.kept("c") == 0, what=lambda: systemd.store)
     assert (systemd.kept("listener-"), systemd.kept("table-")) == (1, 1)
 
 
@@ -373,7 +398,7 @@ def test_connections_and_unfinished_messages_outlive_the_receiver(
 def test_restarts_and_kills_under_load_lose_nothing(receive: StartReceiver, systemd: SystemdDouble) -> None:
     receiver = receive(systemd=systemd)
     plain, counted = Senders(receiver.port, 3, pause=0.004), Senders(receiver.port, 3, pause=0.004, counted=True)
-    wait_until(lambda: systemd.kept("connection") == 6)
+    wait_until(lambda: systemd.kept("c") == 6)
     for number in [signal.SIGTERM, signal.SIGKILL] * 3:
         time.sleep(0.7)
         receiver.signal(number)

@@ -37,7 +37,9 @@ RELAY: dict[str, Any] = {
 WELL = Facts(
     now=NOW, uptime=90000, hostname="forwarder", as_root=True, configured=True, addresses=("192.0.2.9",),
     has_default_route=True, relay=RELAY, data_mounted=True, generation=4,
-    units={name: Unit(name, "loaded", "active") for name in ("appliance-relay.service", "rsyslog.service")},
+    units={name: Unit(name, "loaded", "active") for name in (
+        "appliance-relay.service", "appliance-receiver.service", "rsyslog.service",
+    )},
     disks=(Disk("/", 4 * GIB, 2 * GIB), Disk("/var/lib/appliance", 50 * GIB, 40 * GIB)),
     clock=Clock(synchronised=True, not_before=NOW - 1e6), updates=Updates(True, NOW - 3600),
     certificates=(Certificate("server", "/s.crt", NOW - 1e6, NOW + 200 * 86400, own=True),),
@@ -92,6 +94,32 @@ DEAD_RELAY = but(
 BROKEN = [
     ("relay dead", DEAD_RELAY, "red", "relay", "the relay is not running (failed, exit-code)", "journalctl"),
     ("relay hangs", but(relay=None, relay_error="no answer within 2 s"), "red", "relay", "does not answer", "restart"),
+    (
+        "receiver dead",
+        but(units=unit("appliance-receiver.service", "failed", "exit-code")),
+        "red",
+        "receiver",
+        "the receiver is not running (failed, exit-code)",
+        "journalctl",
+    ),
+    (
+        "TLS to the plain port",
+        but(
+            relay=relay(
+                problems=[
+                    {
+                        "part": "receiver",
+                        "problem": "10.0.0.9 speaks TLS to the plain port 514",
+                        "remedy": "point 10.0.0.9 to port 6514",
+                    }
+                ]
+            )
+        ),
+        "amber",
+        "receiver",
+        "10.0.0.9 speaks TLS to the plain port 514",
+        "6514",
+    ),
     (
         "rsyslog dead",
         but(units=unit("rsyslog.service", "inactive")),

@@ -10,6 +10,7 @@ from tui.widgets.menu import Menu
 
 _UNITS = {
     "relay": ("appliance-relay.service", "Relay"),
+    "receiver": ("appliance-receiver.service", "Receiver"),
     "rsyslog": ("rsyslog.service", "rsyslog"),
     "time": ("chrony.service", "Time"),
     "network": ("systemd-networkd.service", "Network"),

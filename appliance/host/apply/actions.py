@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from appliance.host.accounts import lock_commands
 from appliance.host.layout import RELAY_CONFIG
 from appliance.host.system import render as names
-from appliance.host.tree import Absent, Change, File
+from appliance.host.tree import Absent, Change, Entry, File
 
 RELAY_UNIT = "appliance-relay.service"
+RECEIVER_UNIT = "appliance-receiver.service"
 RSYSLOG_UNIT = "rsyslog.service"
 CHRONY_UNIT = "chrony.service"
 RESOLVED_UNIT = "systemd-resolved.service"
@@ -85,6 +86,7 @@ def _candidates(changed: dict[str, Change], *, booting: bool) -> list[Action | N
         when([names.RESOLVED], "dns", "Restarting name resolution", restart(RESOLVED_UNIT)),
         when([names.CHRONY], "time", "Restarting time synchronisation", restart(CHRONY_UNIT)),
         _relay(changed, restart(RELAY_UNIT)),
+        _receiver(changed, booting=booting),
         when(
             [names.RSYSLOG, names.LOCALTIME, names.HOSTNAME], "rsyslog", "Restarting rsyslog", restart(RSYSLOG_UNIT)
         ),
@@ -141,6 +143,28 @@ def _relay(changed: dict[str, Change], restart: tuple[str, ...]) -> Action | Non
         if kept.findall(change.old.content) == kept.findall(change.new.content):
             return Action("relay", "Reloading the relay", (("systemctl", "reload-or-restart", RELAY_UNIT),))
     return Action("relay", "Restarting the relay", (restart,))
+
+
+def _receiver(changed: dict[str, Change], *, booting: bool) -> Action | None:
+    """The receiver takes all of its configuration anew while connections stay open."""
+    change = changed.get(RELAY_CONFIG)
+    if change is None or _received(change.old) == _received(change.new):
+        return None
+    command = ("--no-block", "try-reload-or-restart") if booting else ("reload-or-restart",)
+    return Action("receiver", "Reloading the receiver", (("systemctl", *command, RECEIVER_UNIT),))
+
+
+def _received(entry: Entry) -> dict[str, object] | None:
+    """Return what the receiver reads of the relay's file; None where there is none."""
+    if not isinstance(entry, File):
+        return None
+    import yaml  # here: most commands need no YAML of this file
+
+    whole = yaml.safe_load(entry.content)
+    listeners, relay = whole.get("listeners") or {}, whole.get("relay") or {}
+    return {"tcp": listeners.get("tcp"), "queue": listeners.get("queue"),
+            "handover": (relay.get("listen") or {}).get("handover"),
+            **{key: relay.get(key) for key in ("connections", "log_level")}}  # fmt: skip
 
 
 def _network(changed: dict[str, Change]) -> Action | None:

@@ -19,7 +19,9 @@ _ERRORS = 3  # lines of a unit that say why it failed
 
 def wanted_units(config: Config) -> list[str]:
     """Return the units that have to be active once this configuration is applied."""
-    units = [actions.NETWORKD_UNIT, actions.CHRONY_UNIT, actions.RELAY_UNIT, actions.RSYSLOG_UNIT]
+    units = [
+        actions.NETWORKD_UNIT, actions.CHRONY_UNIT, actions.RELAY_UNIT, actions.RECEIVER_UNIT, actions.RSYSLOG_UNIT
+    ]  # fmt: skip
     return [*units, actions.SSH_UNIT] if config.access.ssh else units
 
 

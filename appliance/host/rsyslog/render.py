@@ -31,7 +31,6 @@ TEMPLATE = "rsyslog.conf.j2"
 ROTATE = "/usr/lib/appliance/rotate-handover"
 _SLACK = 8192  # what rsyslog takes beyond the relay's longest message, so that the relay sees it is too long
 _BATCH = 128  # messages that rsyslog's worker has in hand; larger ones were not cheaper (measured)
-_TCP_THREADS = 2
 _CHECK_TIMEOUT = 20.0
 _BUFFER = 256 * 1024  # ioBufferSize: what is written at once
 _LARGEST_FILE = 64 * 2**20
@@ -126,7 +125,6 @@ def render(
         .get_template(TEMPLATE)
         .render(
             udp=listeners.udp,
-            tcp=listeners.tcp,
             tls=listeners.tls,
             relp=listeners.relp,
             relp_tls=listeners.relp_tls,
@@ -144,7 +142,6 @@ def render(
             stats_rotate=f"/bin/rm {paths.statistics}",
             own_units=sorted(own_units),
             batch=network.batch,
-            tcp_threads=_TCP_THREADS,
             stop_ms=round(stop_within * 1000),
         )
     )

@@ -27,7 +27,10 @@ from appliance.host.status.facts import Certificate, Clock, Disk, Facts, Updates
 from appliance.host.units import show_units
 from appliance.relay.report.x509_dates import read_dates
 
-UNITS = ("appliance-relay.service", "rsyslog.service", "chrony.service", "systemd-networkd.service", "ssh.service")
+UNITS = (
+    "appliance-relay.service", "appliance-receiver.service", "rsyslog.service", "chrony.service",
+    "systemd-networkd.service", "ssh.service",
+)  # fmt: skip
 DEFAULT_HTTP = "127.0.0.1:9081"
 _ANSWER_WITHIN = 2.0  # seconds for each question; a dead part must not make status slow
 _BOOT = 600.0  # seconds of uptime after which systemd is not asked whether it still starts

@@ -225,7 +225,7 @@ def updates(facts: Facts) -> Part:
 
 
 def services(facts: Facts) -> Part:
-    ours = ("appliance-relay.service", "rsyslog.service")
+    ours = ("appliance-relay.service", "appliance-receiver.service", "rsyslog.service")
     other = [name for name in facts.failed_units if name not in ours]
     if other:
         return Part(

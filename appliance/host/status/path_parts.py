@@ -1,4 +1,4 @@
-"""The parts of a log line's way: relay, rsyslog, Loki, queue, messages, as the relay itself reports them. Pure."""
+"""The parts of a log line's way: relay, receiver, rsyslog, Loki, queue, messages, as the relay reports them. Pure."""
 
 from typing import Any
 
@@ -36,6 +36,24 @@ def relay(facts: Facts) -> Part:
     running = f"running for {length_of_time(float(facts.relay.get('uptime', 0)))}"
     # A full spool is no fault of the relay: its cause and remedy are the queue's or the disk's.
     return Part("relay", "green", f"{running}, accepts no lines" if reason else running)
+
+
+def receiver(facts: Facts) -> Part:
+    unit = facts.units.get("appliance-receiver.service")
+    see = "see `journalctl -u appliance-receiver`, then `systemctl restart appliance-receiver`"
+    if facts.systemd and unit is not None and unit.active != "active":
+        if _is_starting(unit, facts):
+            return Part("receiver", "amber", "starting", "the receiver is starting", _STARTING)
+        active = unit.active or "unknown"
+        cause = f"the receiver is not running ({active}{_result(unit)}): senders by plain TCP have to wait"
+        return Part("receiver", "red", active, cause, see)
+    problem = _problem(facts.relay, "receiver")
+    if problem:
+        return Part("receiver", "amber", "problems", *problem)
+    state = section(facts.relay, "receiver")
+    if not state.get("port"):
+        return Part("receiver", "green", "running, listeners.tcp is off" if state else "running")
+    return Part("receiver", "green", f"running, {state.get('connections', 0)} connections to port {state['port']}")
 
 
 def rsyslog(facts: Facts) -> Part:
@@ -109,7 +127,7 @@ def messages(relay: dict[str, Any], now: float) -> Part:
     silent = [one for one in senders.get("silent") or [] if isinstance(one, dict)]
     if silent:
         summary += f", {len(silent)} silent"
-    known = ("loki", "queue", "rsyslog", "relay", "handover", "time")
+    known = ("loki", "queue", "receiver", "rsyslog", "relay", "handover", "time")
     for problem in relay.get("problems") or []:
         if problem.get("part") not in known:
             return Part("messages", "amber", summary, problem.get("problem", ""), problem.get("remedy", ""))

@@ -22,6 +22,7 @@ _KEYS = (
     (re.compile(r"appliance status"), "V (each part)"),
     (re.compile(r"systemctl reboot"), "R (restart)"),
     (re.compile(r"journalctl -(?:b -)?u (?:appliance-)?relay(?:\.service)?"), "the logs (L, Relay)"),
+    (re.compile(r"journalctl -(?:b -)?u (?:appliance-)?receiver(?:\.service)?"), "the logs (L, Receiver)"),
     (re.compile(r"journalctl -(?:b -)?u rsyslog(?:\.service)?"), "the logs (L, rsyslog)"),
     (re.compile(r"journalctl.*"), "the logs (L, Everything)"),
 )

@@ -53,7 +53,7 @@ def _judge(facts: Facts) -> Verdict:
 
 
 _CAUSES_FIRST = (
-    "configuration", "disk", "relay", "rsyslog", "network", "time",
+    "configuration", "disk", "relay", "receiver", "rsyslog", "network", "time",
     "certificates", "loki", "queue", "handover", "messages", "updates", "services",
 )  # fmt: skip
 
@@ -71,6 +71,7 @@ def _basics(facts: Facts) -> Iterator[Part]:
 
 def _log_path(facts: Facts) -> Iterator[Part]:
     yield path_parts.relay(facts)
+    yield path_parts.receiver(facts)
     yield path_parts.rsyslog(facts)
     if facts.relay is not None:
         yield path_parts.loki(facts.relay, facts.now)

@@ -13,7 +13,7 @@ class OpenPort:
     port: int
     address: str | None  # None: all addresses
     name: str  # the key in the configuration
-    owner: Literal["rsyslog", "relay", "ssh"]
+    owner: Literal["rsyslog", "receiver", "relay", "ssh"]
     max_connections: int | None = None  # where the program itself keeps no bound
 
     @property
@@ -33,7 +33,8 @@ def open_ports(config: Config) -> list[OpenPort]:
         if listener is not None:
             # imrelp alone of rsyslog's inputs takes as many as come.
             bound = listener.max_connections if name in ("relp", "relp_tls") else None
-            found.append(OpenPort("tcp", listener.port, listener.address, f"listeners.{name}", "rsyslog", bound))
+            owner: Literal["receiver", "rsyslog"] = "receiver" if name == "tcp" else "rsyslog"
+            found.append(OpenPort("tcp", listener.port, listener.address, f"listeners.{name}", owner, bound))
     for name in ("relp", "syslog_tcp", "push", "http"):
         endpoint = getattr(config.relay.listen, name)
         if endpoint is not None and not _is_loopback(endpoint.host):

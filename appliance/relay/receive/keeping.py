@@ -14,7 +14,7 @@ from appliance.relay.receive.connection import PLAIN, Connection, Framing, addre
 from appliance.relay.receive.table import Table, read_tables
 
 _FIRST = 3  # SD_LISTEN_FDS_START
-_CONNECTION = "connection"
+_CONNECTION = "c"  # short: all names together stand in one variable, which the kernel bounds to 128 KiB
 _TABLE = "table-"
 _LISTENER = "listener-"
 _AT_ONCE = 200  # descriptors of one datagram; the kernel takes 253 (SCM_MAX_FD)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from appliance import __version__
+from appliance.relay.report.receiver import receiver_status
 from appliance.relay.report.status import Parts, merged, read_process
 from appliance.relay.report.x509_dates import expiries
 from appliance.relay.send.stats import BUCKETS
@@ -63,6 +64,7 @@ class Metrics:
         yield from self._spool()
         yield from self._loki()
         yield from self._outside()
+        yield from self._receiver()
         yield from self._promtail()
 
     # ---- ours ------------------------------------------------------------------------------------
@@ -202,6 +204,24 @@ class Metrics:
         yield _counter("rsyslog_suspended", "Times an action of rsyslog was suspended.", rsyslog.suspended)
         yield _counter("rsyslog_failed_messages", "Messages an action of rsyslog failed for.", rsyslog.failed)
         yield _counter("rsyslog_input_messages", "Messages rsyslog took, by input.", _by("input", rsyslog.submitted))
+
+    def _receiver(self) -> Iterator[Metric]:
+        receiver = receiver_status(self._parts.receiver(), time.time())
+        yield _gauge("receiver_up", "1 while the receiver writes its numbers.",
+                     float(receiver is not None and not receiver.stale))  # fmt: skip
+        if receiver is None:
+            return
+        yield _gauge("receiver_connections", "Connections open to the receiver.", receiver.connections)
+        yield _counter("receiver_connections_accepted", "Connections it accepted.", receiver.connections_total)
+        yield _counter("receiver_messages", "Messages it took.", receiver.messages)
+        yield _counter("receiver_bytes", "Their bytes.", receiver.bytes)
+        yield _counter("receiver_frames_cut", "Messages longer than relay.connections.max_message, cut.", receiver.cut)
+        yield _counter("receiver_unterminated_messages", "Messages without their end, kept.", receiver.unterminated)
+        yield _counter("receiver_foreign_connections", "Connections that spoke another protocol, by protocol.",
+                       _by("protocol", {key: one.count for key, one in receiver.foreign.items()}))  # fmt: skip
+        yield _counter("receiver_connections_refused", "Connections over a bound, by bound.",
+                       _by("bound", {key: one.count for key, one in receiver.refused.items()}))  # fmt: skip
+        yield _gauge("receiver_blocked", "1 while senders are held back.", float(bool(receiver.blocked)))
 
     # ---- Promtail's ------------------------------------------------------------------------------
 

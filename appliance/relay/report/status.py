@@ -17,8 +17,11 @@ from appliance.relay.http.server import HttpServer
 from appliance.relay.listen.handover import HandoverStats
 from appliance.relay.listen.intake import IntakeStats
 from appliance.relay.listen.push_api import PushStats
+from appliance.relay.receive.counts import Counts
+from appliance.relay.receive.counts import read as read_counts
 from appliance.relay.report.impstats import Rsyslog, read_impstats
 from appliance.relay.report.rates import RateMeter
+from appliance.relay.report.receiver import receiver_status
 from appliance.relay.report.senders import Source, Sources
 from appliance.relay.report.status_values import (
     DeadLettersStatus,
@@ -84,6 +87,7 @@ class Parts:
     not_ready: Callable[[], str] = lambda: ""
     rsyslog: Callable[[], Rsyslog | None] = read_impstats
     handover: Callable[[], HandoverStats] = HandoverStats
+    receiver: Callable[[], Counts | None] = read_counts
     started: float = field(default_factory=time.time)
     reloads: int = 0
     reload_failures: int = 0
@@ -208,11 +212,12 @@ def build_status(parts: Parts, meter: RateMeter, recent: RateMeter, now: float |
         udp=UdpStatus(losses.drops, losses.queued, losses.receive_buffer_errors, losses.checksum_errors),
         rsyslog=_rsyslog(parts.rsyslog()),
         handover=_handover(parts.handover(), now),
+        receiver=receiver_status(parts.receiver(), now),
         process=read_process(),
         config_reloads=parts.reloads,
         config_reload_failures=parts.reload_failures,
     )
-    status.problems = list(problems_of(status))
+    status.problems = list(problems_of(status, parts.config.listeners))
     return status
 
 

@@ -9,6 +9,9 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from appliance.config import model
+from appliance.relay.report.receiver import ReceiverStatus, receiver_problems
+
 
 class Problem(msgspec.Struct):
     """Something that is not well: `part` is a word of a closed set, `remedy` a sentence of what to do."""
@@ -219,6 +222,7 @@ class Status(msgspec.Struct):
     udp: UdpStatus
     rsyslog: RsyslogStatus | None
     handover: HandoverStatus
+    receiver: ReceiverStatus | None
     process: ProcessStatus
     config_reloads: int
     config_reload_failures: int
@@ -279,7 +283,7 @@ _RECENT = {
 }
 
 
-def problems_of(status: Status) -> Iterable[Problem]:
+def problems_of(status: Status, listeners: model.Listeners) -> Iterable[Problem]:
     """What is not well, the gravest first."""
     queue, loki = status.queue, status.loki
     if status.not_ready_reason:
@@ -301,6 +305,9 @@ def problems_of(status: Status) -> Iterable[Problem]:
         yield Problem(
             "queue", f"the spool is {queue.fill_ratio:.0%} full", "bring Loki back before it is full, or enlarge it"
         )
+    if status.receiver is not None:
+        for problem, remedy in receiver_problems(status.receiver, listeners, status.now):
+            yield Problem("receiver", problem, remedy)
     for name, (part, words, remedy) in _RECENT.items():
         if count := status.recent.get(name, 0):
             words = words.format(count, limit=status.streams.limit, reasons=_reasons(status))
