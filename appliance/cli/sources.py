@@ -151,7 +151,7 @@ def _forwarder(address: str, config: Path | None, listener: list[str], ca: Path 
             raise UsageError(f"there is no {DEFAULT_PATH}", hint="name this forwarder with --address, or --config FILE")
         ports = dict(_listener(text) for text in listener) or dict(USUAL_PORTS)
         open_ports = ", ".join(f"{name} {port}" for name, port in ports.items())
-        return assumed(address, ports, _authority(ca)), f"No configuration was read; taken as open: {open_ports}."
+        return assumed(address, ports, _authority(ca)), f"No configuration was read; assumed to be open: {open_ports}."
     authority = _authority(ca or Layout(Path("/")).tls / "ca.crt", missing_ok=ca is None)
     at = forwarder(load(config or DEFAULT_PATH), own_addresses(), authority)
     return (replace(at, address=address) if address else at), ""

@@ -1,5 +1,6 @@
 """`appliance sources xcp-ng --pool HOST`: what would change on each host, the change, and who is heard afterwards."""
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -131,7 +132,15 @@ def _wait(request: Request, found: "list[Host]", before: dict[str, float]) -> li
         return []
     typer.echo(f"Waiting up to {request.wait:.0f} s for each host's first line")
     silent = []
-    for one in wait_for(found, before, lambda: _senders(request), timeout=request.wait):
+    latest = before
+
+    def senders() -> dict[str, float]:
+        nonlocal latest
+        with contextlib.suppress(ApplianceError):  # a relay that reloads answers again in a moment
+            latest = _senders(request)
+        return latest
+
+    for one in wait_for(found, before, senders, timeout=request.wait):
         typer.echo(f"  {one.host.name}: {'heard' if one.heard else 'SILENT'}")
         if not one.heard:
             silent.append(one.host.name)

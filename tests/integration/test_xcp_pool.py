@@ -131,6 +131,10 @@ def test_a_fingerprint_is_enough_and_another_one_is_refused(pool: PoolDouble, ru
 def test_a_member_of_the_pool_names_its_coordinator_which_is_followed(pool: PoolDouble, run: Run) -> None:
     pool.slave_of = "127.0.0.1"
     assert run().returncode == 0
+    pool.slave_of = "127.0.0.1"
+    pem = pool.certificate.cert_chain_pems[0].bytes().decode()
+    done = run("--fingerprint", hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest(), trusted=False)
+    assert done.returncode == 1 and "--pool 127.0.0.1" in done.stderr  # another host has another certificate
 
 
 def test_xapis_refusals_are_sentences_with_a_hint(pool: PoolDouble, run: Run, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def pods(draft: Draft, job: Tree) -> PodsJob:
                 child.text()
             case _:
                 draft.note(child, "not carried over: no counterpart")
-    text = "pods are read by an agent on each node, which pushes here: the manifests that come with this report"
+    text = "pods are read by an agent on each node, which pushes here: the manifests of --manifests-output"
     draft.remark(job, text, Fate.CHANGED)
     return found
 

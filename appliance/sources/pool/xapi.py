@@ -64,7 +64,11 @@ class Xapi:
         except XapiError as error:
             if error.code != "HOST_IS_SLAVE" or not error.parameters:
                 raise
-            self.host = error.parameters[0]
+            coordinator = error.parameters[0]
+            if self.trust.fingerprint:
+                hint = f"--pool {coordinator}, with the fingerprint of that host's certificate"
+                raise ApplianceError(f"{self.host} is a member of its pool, not the coordinator", hint=hint) from None
+            self.host = coordinator
             self._session = str(self._call("session.login_with_password", *arguments))
         return self
 
