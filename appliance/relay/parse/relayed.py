@@ -21,11 +21,13 @@ _PRIORITY = rb"<[0-9]{1,3}>"
 _KIWI = rb"(?i:original address) ?= ?(?P<address>[0-9A-Fa-f.:]+) "
 _MODERN = rb"1 (?:[0-9]{4}-|[0-9]{10}\.)"
 _OUTER = re.compile(
-    rb" {0,4}(?:(?P<host>%b|\[[0-9A-Fa-f:.]+\]) {0,2}:? {1,4})?(?:%b|(?=%b)|(?=%b))"
-    % (header.HOST, _KIWI, _PRIORITY, _MODERN)
+    rb" {0,4}(?:(?P<host>%b(?:[/@]%b){0,4}|\[[0-9A-Fa-f:.]+\]) {0,2}:? {1,4})?(?:%b|(?=%b)|(?=%b))"
+    % (header.HOST, header.HOST, _KIWI, _PRIORITY, _MODERN)
 )
 _AIX = re.compile(rb" {0,4}Message forwarded from (%b): ?" % header.HOST)
-_HOST = re.compile(rb" {0,4}(%b|\[[0-9A-Fa-f:.]+\]) {0,2}:? {1,4}(?=[A-Za-z0-9*])" % header.HOST)
+_HOST = re.compile(
+    rb" {0,4}(%b(?:[/@]%b){0,4}|\[[0-9A-Fa-f:.]+\]) {0,2}:? {1,4}(?=[A-Za-z0-9*])" % (header.HOST, header.HOST)
+)
 
 Reader = Callable[[bytes, Message], Record]
 """Reads what is inside, given with the message around it."""

@@ -32,6 +32,8 @@ def _read(message: Message) -> Record | None:
         return None
     host, tag, process, _, vendor, product = found.groups()
     host = host or (spaced[1] if spaced else None)
+    if host and tag and not process and header.same_machine(host, tag):
+        tag = None  # consoles say their name twice
     if host is None and tag and message.stamp and not process:
         host, tag = tag, None  # one word: the host, with or without a colon
     message.vendor = (vendor or b"").decode("utf-8", "replace")

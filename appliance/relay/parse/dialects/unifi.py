@@ -6,6 +6,7 @@ differently over time:
     <30>TIME ("U7PG2,f09fc2abcdef,v4.3.20.11298") hostapd: text
     <30>TIME U7PG2,f09fc2abcdef,v4.0.66.10832: logread[5495]: text
     <27>TIME US8P60,18e8294876c3,v4.0.66.10832 switch: DOT1S: text
+    <14>TIME f09fc2abcdef,UAP-AC-Pro-Gen2,6.0.21+13673: hostapd[1]: text
     <14>TIME NAME f09fc2abcdef,U7-Pro-XG-8.6.11+18870: hostapd[6885]: text
 
 The host is the name where there is one, and the sender's address otherwise: the model is not unique, the
@@ -28,9 +29,10 @@ from appliance.relay.parse.record import Record
 _DEVICE = re.compile(
     rb' {0,4}(?:(?P<host>%b) {1,4})?\(?"?(?:(?P<model>[A-Za-z0-9+_-]{2,32}),)?'
     rb"(?P<mac>[0-9a-fA-F]{12}|(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}),"
-    rb"(?:(?P<type>[A-Za-z][A-Za-z0-9+_-]{0,31}?)-)?"
+    rb"(?:(?P<type>[A-Za-z][A-Za-z0-9+_-]{0,31}?)[,-])?"
     rb'v?(?P<firmware>[0-9]{1,3}\.[0-9][0-9A-Za-z.+-]{0,40})"?\)?[: ]+' % header.HOST
 )
+_SPACED_NAME = re.compile(rb" {0,4}([A-Za-z0-9_\x80-\xff][^,:\"(\0-\x1f]{0,62}?) (?=[0-9a-fA-F]{12},)")
 _PROGRAM = re.compile(rb"(%b)(?:\[(%b)\])?:(?: |\Z)" % (header.TAG, header.PROCESS))
 _PACKET = re.compile(
     rb" {0,4}(?P<host>%b) {1,4}(?:(?P=host) {1,4})?(?=\[[^]]{1,64}\] ?(?:DESCR=\"[^\"]{0,128}\" )?IN=)" % header.HOST
@@ -40,6 +42,9 @@ _PACKET = re.compile(
 def _read(message: Message) -> Record | None:
     body = message.body
     found = _DEVICE.match(body)
+    spaced = _SPACED_NAME.match(body) if message.stamp and not found else None
+    if spaced:
+        found = _DEVICE.match(body, spaced.end())
     if not found:
         packet = _PACKET.match(body) if message.stamp else None
         if not packet:
@@ -50,7 +55,7 @@ def _read(message: Message) -> Record | None:
     program = _PROGRAM.match(body, start)
     return message.record(
         body[program.end() if program else start :],
-        host=found["host"] or b"-",
+        host=found["host"] or (spaced[1] if spaced else b"-"),
         application=program[1] if program else b"-",
         process=program[2] if program else None,
         structured_data=structured.element(

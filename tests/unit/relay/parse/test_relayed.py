@@ -32,6 +32,15 @@ def test_a_header_inside_a_header(inner: bytes) -> None:
     assert wrapped == alone._replace(structured_data=b'[relay host="relay1"]')
 
 
+def test_a_chain_of_relays_is_kept_by_its_first_name() -> None:
+    check(
+        b"<13>%b relay1/10.0.0.5 <30>%b sw1 app: text" % (EARLIER, BSD),
+        host=b"sw1",
+        structured_data=b'[relay host="relay1"]',
+        stamp=LOCAL,
+    )
+
+
 def test_the_outer_header_completes_what_the_inner_one_lacks() -> None:
     check(
         b"<13>%b relay1 <30>app[12]: text" % BSD,

@@ -35,3 +35,8 @@ def test_without_priority_the_line_is_whole_with_its_time(event: bytes) -> None:
 def test_a_console_with_spaces_in_its_name_is_the_host() -> None:
     event = b"CEF:0|Ubiquiti|UniFi OS|4.1|1|x|2|"
     check(b"<14>%b Dream Machine Pro %b" % (BSD, event), host=b"Dream Machine Pro", application=b"UniFi OS", text=event)
+
+
+def test_a_console_that_says_its_name_twice_is_the_host() -> None:
+    event = b"CEF:0|Ubiquiti|UniFi Network|9.3|1|x|2|"
+    check(b"<14>%b UDM-SE UDM-SE %b" % (BSD, event), host=b"UDM-SE", application=b"UniFi Network", text=event)

@@ -58,6 +58,20 @@ from tests.unit.relay.parse.reading import BSD, LOCAL, check, reading
             b'[unifi model="U7-Pro-XG" mac="f09fc2abcdef" firmware="8.6.11+18870"]',
         ),
         (
+            b"f09fc2abcdef,UAP-AC-Pro-Gen2,6.0.21+13673: hostapd[1]:",
+            b"-",
+            b"hostapd",
+            b"1",
+            b'[unifi model="UAP-AC-Pro-Gen2" mac="f09fc2abcdef" firmware="6.0.21+13673"]',
+        ),
+        (
+            b"Living Room f09fc2abcdef,U6-Pro-6.5.28+14491: hostapd[1]:",
+            b"Living Room",
+            b"hostapd",
+            b"1",
+            b'[unifi model="U6-Pro" mac="f09fc2abcdef" firmware="6.5.28+14491"]',
+        ),
+        (
             b"f09fc2abcdef,UAP-AC-Lite-6.5.28+14491 : kernel:",
             b"-",
             b"kernel",
