@@ -13,7 +13,7 @@ import pytest
 from appliance.config.load import parse
 from appliance.config.model import Config
 from appliance.host.apply import StepState
-from appliance.host.apply.afterwards import afterwards
+from appliance.host.apply.afterwards import _lines, afterwards
 from appliance.host.layout import Layout
 from tests.harness.net import free_port
 from tests.loki_double import InProcessLoki
@@ -25,7 +25,8 @@ def config(url: str) -> Config:
 
 @pytest.fixture
 def layout(tmp_path: Path) -> Iterator[Layout]:
-    status = {"queue": {}, "inputs": {"udp": {"messages_per_second_10s": 12.5}}, "sources": {"count": 3}}
+    status = {"queue": {}, "uptime": 900.0, "sources": {"count": 3},
+              "inputs": {"udp": {"messages_per_second_10s": 12.5, "messages": 7000}}}  # fmt: skip
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -71,6 +72,12 @@ def test_a_loki_that_never_answers_keeps_nobody_waiting(layout: Layout) -> None:
         *_, last = afterwards(config(f"http://127.0.0.1:{silent.getsockname()[1]}/loki/api/v1/push"), layout, within=1)
         assert time.monotonic() - began < 4
     assert last.state is StepState.WARNED and "lines wait here" in last.detail
+
+
+def test_of_a_relay_that_has_just_started_what_came_since_then_is_said() -> None:
+    status = {"uptime": 4.2, "sources": {"count": 3}, "inputs": {"udp": {"messages": 30}, "tcp": {"messages": 7}}}
+    assert _lines(status) == "37 in the 4 s since the relay started, 3 senders known"
+    assert _lines({"uptime": 4.2}).startswith("none in the 4 s")
 
 
 def test_a_relay_that_does_not_answer_is_said(tmp_path: Path) -> None:
