@@ -106,6 +106,11 @@ digest() {
     cat -- "$@" 2>/dev/null | sha256sum | cut -d ' ' -f 1
 }
 
+# compiled_sources: the modules that are compiled, one a line.
+compiled_sources() {
+    grep -oP 'sources = \["\K[^"]+' pyproject.toml
+}
+
 # once STAMP KEY NAME COMMAND…: a step that is skipped while its key is the one it last succeeded with.
 once() {
     local stamp=$1 key=$2
@@ -142,10 +147,11 @@ setup_python() {
         step "Python environment" create_venv
     fi
     once .venv/.lock-installed "$(digest requirements.lock)" "Python packages" install_lock
-    if ! compgen -G "appliance/relay/hot.*.so" >/dev/null; then
-        rm -f .venv/.project-installed
-    fi
-    once .venv/.project-installed "$(digest pyproject.toml appliance/relay/hot.py) $PWD" \
+    local source
+    while read -r source; do
+        compgen -G "${source%.py}.*.so" >/dev/null || rm -f .venv/.project-installed
+    done < <(compiled_sources)
+    once .venv/.project-installed "$(digest pyproject.toml appliance/relay/hot/*.py appliance/relay/hot/*.pxd) $PWD" \
         "compiled hot path" install_project
     exec 9>&-
 }
@@ -194,7 +200,7 @@ command_clean() {
     rm -rf build dist .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache ./*.egg-info 2>/dev/null ||
         as_root rm -rf build dist .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache ./*.egg-info
     find appliance -name '*.so' -type f -delete
-    grep -oP 'sources = \["\K[^"]+' pyproject.toml | while read -r source; do
+    compiled_sources | while read -r source; do
         rm -f "${source%.py}.c" "${source%.py}.html"
     done
     find appliance image tui tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,6 +1,7 @@
 """build.sh: does what is missing and no more, says what failed and why. Its tools are stand-ins here."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+HOT = "appliance/relay/hot"
 
 
 class Checkout:
@@ -18,9 +20,10 @@ class Checkout:
         self.calls = path / "calls"
         for name in ("build.sh", "pyproject.toml", "requirements.lock"):
             shutil.copy(ROOT / name, path)
-        (path / "appliance/relay").mkdir(parents=True)
-        (path / "appliance/relay/hot.py").write_text("")
-        (path / "appliance/relay/hot.cpython-311.so").write_text("")
+        (path / HOT).mkdir(parents=True)
+        for source in re.findall(r'sources = \["(.+?)\.py"\]', (path / "pyproject.toml").read_text()):
+            (path / f"{source}.py").write_text("")
+            (path / f"{source}.cpython-311.so").write_text("")
         version = subprocess.run(["/usr/bin/python3", "-V"], capture_output=True, text=True, check=True).stdout.strip()
         self.tool(".venv/bin/python", f'[ "$1" = -V ] && {{ echo "{version}"; exit; }}\nexit "${{PYTHON_FAILS:-0}}"')
         self.tool("bin/dpkg-query", 'case " ${MISSING:-} " in *" ${!#} "*) exit 1 ;; esac\nprintf "ii "')
@@ -88,11 +91,12 @@ def test_a_changed_lock_is_installed_again_and_a_changed_hot_path_compiled_again
         lock.write("# changed\n")
     checkout.run("setup")
     assert len(checkout.called("python")) == 1
-    (checkout.path / "appliance/relay/hot.py").write_text("changed = 1\n")
-    checkout.run("setup")
-    (call,) = checkout.called("python")
-    assert call.endswith("-e .")
-    (checkout.path / "appliance/relay/hot.cpython-311.so").unlink()
+    for changed in ("framing.py", "framing.pxd"):
+        (checkout.path / HOT / changed).write_text("changed = 1\n")
+        checkout.run("setup")
+        (call,) = checkout.called("python")
+        assert call.endswith("-e .")
+    (checkout.path / HOT / "packer.cpython-311.so").unlink()
     checkout.run("setup")
     assert len(checkout.called("python")) == 1
 
@@ -151,5 +155,5 @@ def test_clean_leaves_the_sources_alone(checkout: Checkout) -> None:
     (checkout.path / "dist").mkdir()
     assert checkout.run("clean").returncode == 0
     left = {str(path.relative_to(checkout.path)) for path in checkout.path.rglob("*") if path.is_file()}
-    assert {"build.sh", "pyproject.toml", "requirements.lock", "appliance/relay/hot.py"} <= left
+    assert {"build.sh", "pyproject.toml", "requirements.lock", f"{HOT}/packer.py"} <= left
     assert not [name for name in left if name.startswith((".venv", "build/", "dist")) or name.endswith(".so")]

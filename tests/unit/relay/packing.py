@@ -1,12 +1,12 @@
 """Runs bytes through the hot path, compiled or as plain Python, and reads the batch back by protobuf."""
 
 import importlib
+import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from appliance.config import model
@@ -16,6 +16,8 @@ from appliance.relay.parse.time_policy import TimePolicy
 from tests.loki_double import proto
 
 NOW = 1_790_000_000_000_000_000  # 2026-09-21T14:13:20Z
+_HOT = "appliance.relay.hot"
+_SOURCES = Path(importlib.import_module("appliance.relay").__file__ or "").with_name("hot")
 _USERS = ("appliance.relay.labels.cardinality", "appliance.relay.labels.resolver")
 
 
@@ -26,31 +28,36 @@ class Modules:
     labels: Any
 
 
-def _import_with(hot: ModuleType) -> Modules:
-    names = ("appliance.relay.hot", *_USERS)
-    saved = {name: sys.modules.pop(name, None) for name in names}
-    sys.modules["appliance.relay.hot"] = hot
+class _FromSource(importlib.abc.MetaPathFinder):
+    """Finds the modules of the hot path as sources, though they are compiled."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> importlib.machinery.ModuleSpec | None:
+        if not name.startswith(f"{_HOT}."):
+            return None
+        file = _SOURCES / f"{name.rpartition('.')[2]}.py"
+        return importlib.util.spec_from_file_location(
+            name, file, loader=importlib.machinery.SourceFileLoader(name, str(file))
+        )
+
+
+def _modules(*, plain: bool) -> Modules:
+    """The hot path, compiled or as Python, with the modules that use it, apart from those of the process."""
+    saved = {name: sys.modules.pop(name) for name in list(sys.modules) if name.startswith(_HOT) or name in _USERS}
+    finder = _FromSource()
+    if plain:
+        sys.meta_path.insert(0, finder)
     try:
-        return Modules(hot, *(importlib.import_module(name) for name in _USERS))
+        return Modules(*(importlib.import_module(name) for name in (_HOT, *_USERS)))
     finally:
-        for name in names:
-            sys.modules.pop(name, None)
-            if (module := saved[name]) is not None:
-                sys.modules[name] = module
+        if plain:
+            sys.meta_path.remove(finder)
+        for name in [name for name in sys.modules if name.startswith(_HOT) or name in _USERS]:
+            del sys.modules[name]
+        sys.modules.update(saved)
 
 
-def _plain_hot() -> ModuleType:
-    path = Path(importlib.import_module("appliance.relay").__file__ or "").with_name("hot.py")
-    loader = importlib.machinery.SourceFileLoader("appliance.relay.hot", str(path))
-    spec = importlib.util.spec_from_loader("appliance.relay.hot", loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
-    return module
-
-
-COMPILED = _import_with(importlib.import_module("appliance.relay.hot"))
-PLAIN = _import_with(_plain_hot())
+COMPILED = _modules(plain=False)
+PLAIN = _modules(plain=True)
 BOTH = {"compiled": COMPILED, "plain": PLAIN}
 
 

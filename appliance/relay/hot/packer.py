@@ -1,46 +1,96 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # cython: freethreading_compatible=False, auto_pickle=False
-"""The hot path: bytes of a connection in, one encoded Loki push out.
+"""Bytes of a connection or of a hand-over file in, one encoded Loki push out.
 
-Frames (octet-counted, LF, RELP) are cut, RFC 5424 headers parsed, entries encoded as protobuf into
-an arena, and a full arena is put in order by stream. No Python object is made for a message but
-the key its labels are looked up by. What is rare (a header that is not RFC 5424, a time stamp that
-is not believable, text that is not UTF-8) goes to the plain Python callbacks of `Route`s owner,
-see `parse/rfc3164.py` and `labels/resolver.py`; sockets, clocks and the disk are elsewhere.
-
-Written in Cython's pure Python mode: compiled for speed, and the same source runs uncompiled. In
-the compiled module `p` is a pointer into the buffer, uncompiled it is the buffer itself.
+Frames of RELP and hand-over lines are cut, headers of RFC 5424 and RFC 3164 read, entries encoded as
+protobuf into an arena, and a full arena is put in order by stream. No Python object is made for a
+message. What is rare (a header in no such form, a time stamp that is not believable, text that is not
+UTF-8) goes to the plain Python callbacks of the `Packer`'s resolver, see `parse` and `labels/resolver.py`.
 """
 
 import re
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import cython
 
 from appliance.relay import local_time
+from appliance.relay.hot.encoding import valid_name, varint
+from appliance.relay.hot.escaping import from_json, from_octal
 from appliance.relay.inputs import INPUTS, Escaping, Input
 
 if cython.compiled:
+    from cython.cimports.appliance.relay.hot.batch_streams import BatchStreams  # type: ignore[import-not-found]
+    from cython.cimports.appliance.relay.hot.framing import Conn, Framing  # type: ignore[import-not-found]
+    from cython.cimports.appliance.relay.hot.primitives import (
+        BACKSLASH,
+        CLOSE,
+        COLON,
+        CR,
+        DASH,
+        DOT,
+        EQUALS,
+        GT,
+        LF,
+        LT,
+        NUL,
+        OPEN,
+        QUOTE,
+        SEMICOLON,
+        SP,
+        begins,
+        copy,
+        digit,
+        find,
+        put_varint,
+        take,
+        two_digits,
+        varint_size,
+    )  # type: ignore[import-not-found]
+    from cython.cimports.appliance.relay.hot.timestamps import days_in, days_since_1970, month_of, rfc3339, year_of  # type: ignore[import-not-found]
     from cython.cimports.cpython.bytearray import PyByteArray_Resize  # type: ignore[import-not-found]
-    from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize  # type: ignore[import-not-found]
-    from cython.cimports.libc.string import memchr, memcmp, memcpy  # type: ignore[import-not-found]
+    from cython.cimports.libc.string import memcmp, memcpy  # type: ignore[import-not-found]
+else:
+    from appliance.relay.hot.batch_streams import BatchStreams
+    from appliance.relay.hot.framing import Conn, Framing
+    from appliance.relay.hot.primitives import (
+        BACKSLASH,
+        CLOSE,
+        COLON,
+        CR,
+        DASH,
+        DOT,
+        EQUALS,
+        GT,
+        LF,
+        LT,
+        NUL,
+        OPEN,
+        QUOTE,
+        SEMICOLON,
+        SP,
+        begins,
+        copy,
+        digit,
+        find,
+        put_varint,
+        take,
+        two_digits,
+        varint_size,
+    )
+    from appliance.relay.hot.timestamps import days_in, days_since_1970, month_of, rfc3339, year_of
 
+NEED_MORE, BATCH_FULL, RELP_COMMAND, PROTOCOL_ERROR = 0, 1, 2, 3  # as in `framing`
 _MAX_ENTRIES = cython.declare(cython.int, 65536)  # of one batch
 _META_ROOM = cython.declare(cython.int, 60000)  # bytes of metadata kept of an entry; Loki refuses more than 64 KB
 _META_PAIRS = cython.declare(cython.int, 110)  # Loki refuses an entry with more than 128
 ROUTE_META_ROOM = 32768
 """Bytes of metadata that a route may give all its entries."""
-_ESCAPED = re.compile(rb"\x01([0-3][0-7]{2})")  # a control character as in `inputs.Escaping.OCTAL`
-_JSON_ESCAPED = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|([\"\\/bfnrt]))")
-_JSON_LETTERS = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 _SD_ESCAPED = re.compile(rb'\\(["\\\]])')  # RFC 5424 section 6.3.3
 _JSON_TEXT = Escaping.JSON
 _HEARTBEAT = b"immark"  # by this input rsyslog hands over its heartbeat, which is no message
 _PREFIX_ROOM = cython.declare(cython.int, 512)  # bytes that stand before the message in a hand-over line, at most
-_WRITER_ROOM = cython.declare(cython.Py_ssize_t, 1 << 20)  # bytes of hand-over lines held before they must be taken
-_MONTHS = b"JanFebMarAprMayJunJulAugSepOctNovDec"
 
 # What a byte may be in a header of RFC 3164.
 _ALNUM = cython.declare(cython.int, 1)
@@ -74,17 +124,6 @@ _NEAR_KEY = cython.declare(cython.Py_ssize_t, 55)  # bytes of the longest key in
 _NEAR_ROUTE = cython.declare(cython.Py_ssize_t, 56)
 _SPARE = 2  # bodies of past batches kept for the next ones
 _ROUTE_BYTES = 16 * 2**20  # of headers and metadata remembered with routes, before all are forgotten
-
-# Why `feed_*` returned.
-NEED_MORE = 0
-BATCH_FULL = 1
-RELP_COMMAND = 2
-PROTOCOL_ERROR = 3
-
-
-def compiled() -> bool:
-    """Whether this is the compiled module."""
-    return bool(cython.compiled)
 
 
 @cython.no_gc
@@ -156,308 +195,6 @@ class Route:
         self.meta_size = len(meta)
 
 
-@cython.cclass
-class Conn:
-    """What the framing has to remember of one connection between two reads.
-
-    `protocol` is "tls" or "http" once the first bytes have shown that the sender does not speak syslog.
-    """
-
-    input = cython.declare(cython.int, visibility="public")
-    trusted = cython.declare(cython.bint, visibility="public")
-    sender = cython.declare(bytes, visibility="public")
-    octets = cython.declare(cython.bint, visibility="public")
-    protocol = cython.declare(str, visibility="public")
-    known: cython.bint  # its first bytes have been looked at
-    discard = cython.declare(cython.longlong, visibility="public")
-    skip_line = cython.declare(cython.bint, visibility="public")
-    txn_first = cython.declare(cython.longlong, visibility="public")
-    txn_count = cython.declare(cython.longlong, visibility="public")
-    ranges = cython.declare(list, visibility="public")
-    unacked = cython.declare(cython.longlong, visibility="public")  # messages; heartbeats are not counted
-    consumed = cython.declare(cython.Py_ssize_t, visibility="public")
-
-    def __init__(self, input: int, sender: bytes, trusted: bool) -> None:
-        self.input = input
-        self.trusted = trusted
-        self.sender = sender
-        self.octets = False
-        self.protocol = ""
-        self.known = False
-        self.discard = 0
-        self.skip_line = False
-        self.txn_first = 0
-        self.txn_count = 0
-        self.ranges = []
-        self.unacked = 0
-        self.consumed = 0
-
-    def take_ranges(self) -> list[tuple[int, int]]:
-        """RELP transactions received since the last call, as (first, count), oldest first."""
-        ranges: list[tuple[int, int]] = self.ranges
-        if self.txn_count:
-            ranges.append((self.txn_first, self.txn_count))
-            self.txn_count = 0
-        self.ranges = []
-        return ranges
-
-
-@cython.cclass
-class BatchStreams:
-    """The streams of a push in the order in which they lie in it, without an object for each."""
-
-    labels = cython.declare(list, visibility="public")
-    entries = cython.declare(cython.longlong, visibility="public")
-    oldest_ns = cython.declare(cython.longlong, visibility="public")
-    newest_ns = cython.declare(cython.longlong, visibility="public")
-    offset: cython.int[::1]
-    size: cython.int[::1]
-    count: cython.int[::1]
-    oldest: cython.longlong[::1]
-    newest: cython.longlong[::1]
-
-    def __init__(self, number: int) -> None:
-        self.labels = []
-        self.entries = 0
-        self.oldest_ns = 0
-        self.newest_ns = 0
-        number = max(number, 1)
-        self.offset = array("i", bytes(4 * number))
-        self.size = array("i", bytes(4 * number))
-        self.count = array("i", bytes(4 * number))
-        self.oldest = array("q", bytes(8 * number))
-        self.newest = array("q", bytes(8 * number))
-
-    @cython.cfunc
-    def _add(
-        self,
-        labels: str,
-        offset: cython.int,
-        size: cython.int,
-        entries: cython.int,
-        oldest: cython.longlong,
-        newest: cython.longlong,
-    ) -> cython.int:
-        k: cython.Py_ssize_t = len(self.labels)
-        self.labels.append(labels)
-        self.offset[k] = offset
-        self.size[k] = size
-        self.count[k] = entries
-        self.oldest[k] = oldest
-        self.newest[k] = newest
-        self.entries += entries
-        if k == 0 or oldest < self.oldest_ns:
-            self.oldest_ns = oldest
-        if k == 0 or newest > self.newest_ns:
-            self.newest_ns = newest
-        return 0
-
-    def parts(self) -> list[tuple[str, int, int, int, int, int]]:
-        """Each stream as (labels, offset, length, entries, oldest ns, newest ns), as `scan_push` finds it."""
-        result: list = []
-        k: cython.Py_ssize_t
-        for k in range(len(self.labels)):
-            result.append((self.labels[k], self.offset[k], self.size[k], self.count[k], self.oldest[k], self.newest[k]))
-        return result
-
-
-def batch_streams(parts: Iterable[tuple[str, int, int, int, int, int]]) -> BatchStreams:
-    """The streams that `scan_push` found."""
-    parts = list(parts)
-    streams: BatchStreams = BatchStreams(len(parts))
-    for labels, offset, length, entries, oldest, newest in parts:
-        streams._add(labels, offset, length, entries, oldest, newest)
-    return streams
-
-
-@cython.cclass
-class StreamState:
-    """What Loki was sent of one stream; what follows from it is in `send/stream_limits.py`."""
-
-    full_at = cython.declare(cython.double, visibility="public")
-    sent_ns = cython.declare(cython.longlong, visibility="public")
-    newest_ns = cython.declare(cython.longlong, visibility="public")
-    exists = cython.declare(cython.bint, visibility="public")
-    generation = cython.declare(cython.longlong, visibility="public")
-    marked: cython.bint
-
-    def __init__(self, full_at: float, sent_ns: int, newest_ns: int, generation: int) -> None:
-        self.full_at = full_at
-        self.sent_ns = sent_ns
-        self.newest_ns = newest_ns
-        self.exists = False
-        self.generation = generation
-        self.marked = False
-
-
-@cython.cclass
-class Room:
-    """What a part of a stream has to keep within to be sent without a further thought."""
-
-    now = cython.declare(cython.double, visibility="public")
-    per_byte = cython.declare(cython.double, visibility="public")
-    near = cython.declare(cython.double, visibility="public")
-    window = cython.declare(cython.longlong, visibility="public")
-    jump = cython.declare(cython.longlong, visibility="public")
-    floor = cython.declare(cython.longlong, visibility="public")
-    ceiling = cython.declare(cython.longlong, visibility="public")
-    large = cython.declare(cython.longlong, visibility="public")
-
-    def __init__(
-        self, now: float, per_byte: float, near: float, *, window: int, floor: int, ceiling: int, large: int
-    ) -> None:
-        self.now = now
-        self.per_byte = per_byte
-        self.near = near
-        self.window = window
-        self.jump = window // 8
-        self.floor = floor
-        self.ceiling = ceiling
-        self.large = large
-
-
-def charge_whole(streams: BatchStreams, states: dict, held: dict, room: Room, generation: cython.longlong) -> int:
-    """Charge all streams of a push to their states, if all are known and within `room` and none is in `held`.
-
-    Returns how many of them had not been used in this generation; -1 with nothing charged otherwise.
-    """
-    found: list = []
-    number: cython.Py_ssize_t = len(streams.labels)
-    k: cython.Py_ssize_t
-    state: StreamState
-    full_at: cython.double
-    fits: cython.bint = True
-    waiting: cython.bint = len(held) > 0
-    renewed: cython.longlong = 0
-    for k in range(number):
-        labels: object = streams.labels[k]
-        one: object = states.get(labels)
-        if one is None or (waiting and labels in held):
-            fits = False
-            break
-        state = cython.cast(StreamState, one)
-        full_at = (state.full_at if state.full_at > room.now else room.now) + streams.size[k] * room.per_byte
-        if (
-            full_at > room.near
-            or not state.exists
-            or state.marked
-            or streams.oldest[k] < state.newest_ns - room.window
-            or streams.newest[k] > state.newest_ns + room.jump
-            or streams.oldest[k] < room.floor
-            or streams.newest[k] > room.ceiling
-            or streams.size[k] > room.large
-        ):
-            fits = False
-            break
-        state.marked = True  # a stream that comes twice needs a closer look
-        found.append(one)
-    for k in range(len(found)):
-        state = cython.cast(StreamState, found[k])
-        state.marked = False
-        if not fits:
-            continue
-        state.full_at = (state.full_at if state.full_at > room.now else room.now) + streams.size[k] * room.per_byte
-        if streams.newest[k] > state.sent_ns:
-            state.sent_ns = streams.newest[k]
-            if streams.newest[k] > state.newest_ns:
-                state.newest_ns = streams.newest[k]
-        if state.generation != generation:
-            state.generation = generation
-            renewed += 1
-    return renewed if fits else -1
-
-
-def varint(value: int) -> bytes:
-    """Protobuf's variable-length integer."""
-    if 0 <= value < 0x80:
-        return _ONE_BYTE[value]
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def encode_pair(name: bytes, value: bytes) -> bytes:
-    """One pair of structured metadata, as the field of an entry."""
-    inner = b"\x0a" + varint(len(name)) + name + b"\x12" + varint(len(value)) + value
-    return b"\x1a" + varint(len(inner)) + inner
-
-
-_ONE_BYTE = [bytes([value]) for value in range(128)]
-
-
-@cython.cfunc
-@cython.inline
-@cython.exceptval(check=False)
-def _varint_size(value: cython.ulonglong) -> cython.int:
-    size: cython.int = 1
-    while value >= 0x80:
-        value >>= 7
-        size += 1
-    return size
-
-
-@cython.cfunc
-@cython.inline
-@cython.exceptval(check=False)
-def _put_varint(p: cython.p_uchar, at: cython.Py_ssize_t, value: cython.ulonglong) -> cython.Py_ssize_t:
-    while value >= 0x80:
-        p[at] = (value & 0x7F) | 0x80
-        value >>= 7
-        at += 1
-    p[at] = value
-    return at + 1
-
-
-@cython.cfunc
-@cython.inline
-@cython.exceptval(check=False)
-def _copy(
-    to: cython.p_uchar, at: cython.Py_ssize_t, p: cython.p_uchar, start: cython.Py_ssize_t, size: cython.Py_ssize_t
-) -> cython.void:
-    if cython.compiled:
-        memcpy(to + at, p + start, size)
-    else:
-        to[at : at + size] = p[start : start + size]
-
-
-@cython.cfunc
-@cython.inline
-def _bytes(p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> bytes:
-    if cython.compiled:
-        return PyBytes_FromStringAndSize(cython.cast(cython.p_char, p) + start, end - start)
-    return bytes(p[start:end])
-
-
-@cython.cfunc
-@cython.inline
-@cython.exceptval(check=False)
-def _find(p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t, byte: cython.int) -> cython.Py_ssize_t:
-    """Where `byte` stands first in [start, end), or -1."""
-    if cython.compiled:
-        if end <= start:
-            return -1
-        found: cython.p_uchar = cython.cast(cython.p_uchar, memchr(p + start, byte, end - start))
-        if found == cython.NULL:
-            return -1
-        return found - p
-    return p.find(byte, start, end)
-
-
-@cython.cfunc
-@cython.inline
-def _is(p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t, expected: bytes) -> cython.bint:
-    """Whether the bytes at `start` are `expected`."""
-    size: cython.Py_ssize_t = len(expected)
-    if end - start < size:
-        return False
-    if cython.compiled:
-        return memcmp(p + start, cython.cast(cython.p_char, expected), size) == 0
-    return p[start : start + size] == expected
-
-
 @cython.cfunc
 @cython.inline
 @cython.exceptval(check=False)
@@ -480,134 +217,11 @@ def _hash(p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -
 
 
 @cython.cfunc
-@cython.inline
-@cython.exceptval(check=False)
-def _digit(c: cython.int) -> cython.bint:
-    return 48 <= c <= 57
-
-
-@cython.cfunc
-@cython.inline
-@cython.exceptval(check=False)
-def _two(p: cython.p_uchar, at: cython.Py_ssize_t) -> cython.int:
-    """The number of two digits at `at`, or -1000."""
-    a: cython.int = p[at] - 48
-    b: cython.int = p[at + 1] - 48
-    if a < 0 or a > 9 or b < 0 or b > 9:
-        return -1000
-    return a * 10 + b
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def _days(year: cython.longlong, month: cython.int, day: cython.int) -> cython.longlong:
-    """Days from 1970-01-01 of the proleptic Gregorian calendar."""
-    if month <= 2:
-        year -= 1
-        month += 12
-    era: cython.longlong = year // 400
-    of_era: cython.longlong = year - era * 400
-    of_year: cython.longlong = (153 * (month - 3) + 2) // 5 + day - 1
-    return era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def _days_in(year: cython.int, month: cython.int) -> cython.int:
-    if month == 2:
-        return 29 if (year % 4 == 0 and year % 100 != 0) or year % 400 == 0 else 28
-    return 30 if month == 4 or month == 6 or month == 9 or month == 11 else 31
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def _timestamp(p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.longlong:
-    """Unix nanoseconds of an RFC 3339 time stamp with any number of fraction digits, or -1."""
-    if end - start < 20 or p[start + 4] != 45 or p[start + 7] != 45 or p[start + 13] != 58 or p[start + 16] != 58:
-        return -1
-    if p[start + 10] != 84 and p[start + 10] != 116:  # T
-        return -1
-    century: cython.int = _two(p, start)
-    year: cython.int = century * 100 + _two(p, start + 2)
-    month: cython.int = _two(p, start + 5)
-    day: cython.int = _two(p, start + 8)
-    hour: cython.int = _two(p, start + 11)
-    minute: cython.int = _two(p, start + 14)
-    second: cython.int = _two(p, start + 17)
-    if century < 0 or year < 1970 or year > 2261 or month < 1 or month > 12 or day < 1 or day > _days_in(year, month):
-        return -1
-    if hour < 0 or hour > 23 or minute < 0 or minute > 59 or second < 0 or second > 60:
-        return -1
-    at: cython.Py_ssize_t = start + 19
-    nanos: cython.longlong = 0
-    if p[at] == 46:  # a fraction; digits after the ninth are below a nanosecond
-        scale: cython.longlong = 100000000
-        at += 1
-        first: cython.Py_ssize_t = at
-        while at < end and _digit(p[at]):
-            nanos += scale * (p[at] - 48)
-            scale //= 10
-            at += 1
-        if at == first:
-            return -1
-    offset: cython.longlong = 0
-    if at == end - 1 and (p[at] == 90 or p[at] == 122):  # Z
-        offset = 0
-    elif at == end - 6 and (p[at] == 43 or p[at] == 45) and p[at + 3] == 58:
-        hours: cython.int = _two(p, at + 1)
-        minutes: cython.int = _two(p, at + 4)
-        if hours < 0 or hours > 23 or minutes < 0 or minutes > 59:
-            return -1
-        offset = hours * 3600 + minutes * 60
-        if p[at] == 45:
-            offset = -offset
-    else:
-        return -1
-    seconds: cython.longlong = _days(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset
-    if seconds < 0:
-        return -1
-    return seconds * 1000000000 + nanos
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def _year_of(days: cython.longlong) -> cython.longlong:
-    """The year of that day from 1970-01-01, after 1970."""
-    year: cython.longlong = 1970 + days // 366
-    while _days(year + 1, 1, 1) <= days:
-        year += 1
-    return year
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def _month(p: cython.p_uchar, at: cython.Py_ssize_t) -> cython.int:
-    """The number of the month whose English name stands there in three letters, or 0."""
-    k: cython.int
-    months: cython.p_uchar = _MONTHS
-    for k in range(12):
-        if months[3 * k] == p[at] and months[3 * k + 1] == p[at + 1] and months[3 * k + 2] == p[at + 2]:
-            return k + 1
-    return 0
-
-
-def parse_timestamp(text: bytes) -> int:
-    """Unix nanoseconds of an RFC 3339 time stamp, or -1."""
-    buffer = bytearray(text)
-    return _timestamp(buffer, 0, len(buffer))
-
-
-def _unescaped(text: bytes) -> bytes:
-    """The text with its control characters, which stood there as `inputs.Escaping.OCTAL`."""
-    return _ESCAPED.sub(lambda found: bytes((int(found[1], 8),)), text) if b"\1" in text else text
-
-
-@cython.cfunc
 @cython.exceptval(check=False)
 def _unescape(
     to: cython.p_uchar, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t
 ) -> cython.Py_ssize_t:
-    """`_unescaped` into `to`, which has room for as much; the bytes written."""
+    """`from_octal` into `to`, which has room for as much; the bytes written."""
     at: cython.Py_ssize_t = 0
     i: cython.Py_ssize_t = start
     while i < end:
@@ -619,359 +233,6 @@ def _unescape(
             i += 1
         at += 1
     return at
-
-
-def _json_character(found: re.Match[bytes]) -> bytes:
-    if found[1]:
-        return chr(int(found[1], 16)).encode("utf-8", "surrogatepass")
-    return _JSON_LETTERS.get(found[2], found[2])
-
-
-def _json_unescaped(text: bytes) -> bytes:
-    """The text of a JSON string (RFC 8259 section 7); what is no escape in it stays as it is."""
-    return _JSON_ESCAPED.sub(_json_character, text) if b"\\" in text else text
-
-
-_HTTP = re.compile(rb"(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|PATCH|CONNECT|TRACE|PRI) [!-~]+ HTTP/[0-9.]{1,3}\r?\n")
-_FIRST_BYTES = 2048  # that show the protocol of a connection
-
-
-def _protocol(data: bytes) -> str | None:
-    """What a connection that begins with `data` speaks, if not syslog: "tls" (a handshake record of
-    RFC 8446 section 5.1), "http" (a request line of RFC 9112 section 3) or "". None: too little to say.
-    """
-    if data.startswith(b"\x16"):
-        return None if len(data) == 1 else "tls" if data[1] == 3 else ""
-    if data[0:1].isupper() and b"\n" not in data and len(data) < _FIRST_BYTES:
-        return None
-    return "http" if _HTTP.match(data) else ""
-
-
-@cython.cclass
-class Framing:
-    """Cuts what a connection carries into messages (RFC 6587); what becomes of one is the subclass's."""
-
-    max_message = cython.declare(cython.Py_ssize_t, visibility="public")
-    now_ns = cython.declare(cython.longlong, visibility="public")
-    frames_cut = cython.declare(cython.longlong, visibility="public")
-    messages = cython.declare(object, visibility="public")
-    octets = cython.declare(object, visibility="public")
-    other_protocols = cython.declare(dict, visibility="public")
-    inputs = cython.declare(tuple, visibility="public")
-    input_messages: cython.longlong[::1]
-    input_octets: cython.longlong[::1]
-    words: list
-
-    def __init__(self, max_message: int, inputs: Sequence[Input]) -> None:
-        self.max_message = max_message
-        self.now_ns = 0
-        self.frames_cut = 0
-        self.inputs = tuple(inputs)
-        self.messages = array("q", bytes(8 * len(inputs)))
-        self.octets = array("q", bytes(8 * len(inputs)))
-        self.input_messages = self.messages
-        self.input_octets = self.octets
-        self.other_protocols = {}
-        self.words = []
-
-    @cython.cfunc
-    def _frame(self, conn: Conn, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> object:
-        """Take one message; `words` says what the framing had to do to it."""
-        raise NotImplementedError
-
-    @cython.cfunc
-    def _word(self, word: str) -> cython.int:
-        """Note what was repaired in the message being taken."""
-        self.words.append(word)
-        return 0
-
-    @cython.cfunc
-    @cython.exceptval(check=False)
-    def _full(self) -> cython.bint:
-        """Whether no further message can be taken now."""
-        return False
-
-    @cython.cfunc
-    def _cut(self, conn: Conn, p: cython.p_uchar, start: cython.Py_ssize_t) -> object:
-        """Take the first `max_message` bytes of a longer one."""
-        self._word("cut")
-        self.frames_cut += 1
-        return self._frame(conn, p, start, start + self.max_message)
-
-    def feed_syslog(self, conn: Conn, buffer: bytearray, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> int:
-        """Take all whole frames of [start, end) (RFC 6587, octet-counted or LF, decided per frame).
-
-        `conn.consumed` is where the unread rest begins. A frame longer than `max_message` is cut
-        there and the rest of it thrown away; what is no frame costs only itself.
-        """
-        p: cython.p_uchar = buffer
-        i: cython.Py_ssize_t = start
-        j: cython.Py_ssize_t
-        size: cython.longlong
-        counted: cython.int
-        if not conn.known:
-            self._look(conn, p, start, end)
-        if conn.protocol == "tls":
-            conn.consumed = end
-            return NEED_MORE
-        while i < end:
-            if conn.discard > 0:
-                size = min(conn.discard, end - i)
-                conn.discard -= size
-                i += size
-                continue
-            if conn.skip_line:
-                j = _find(p, i, end, 10)
-                if j < 0:
-                    i = end
-                    break
-                conn.skip_line = False
-                i = j + 1
-                continue
-            if p[i] == 10 or p[i] == 13 or p[i] == 0 or p[i] == 32:
-                i += 1  # separators between frames, which some senders add
-                continue
-            if self._full():
-                conn.consumed = i
-                return BATCH_FULL
-            if 49 <= p[i] <= 57:
-                size = 0
-                j = i
-                while j < end and j - i < 10 and _digit(p[j]):
-                    size = size * 10 + (p[j] - 48)
-                    j += 1
-                if j == end:
-                    break  # the number may go on
-                counted = self._counted(conn, p, j, end, size)
-                if counted < 0:
-                    break
-                if counted:
-                    j += 1
-                    conn.octets = True
-                    if size > self.max_message:
-                        if end - j < self.max_message:
-                            break
-                        self._cut(conn, p, j)
-                        conn.discard = size - self.max_message
-                        i = j + self.max_message
-                        continue
-                    if j + size > end:
-                        break
-                    self._frame(conn, p, j, j + size)
-                    i = j + size
-                    continue
-            elif conn.octets and p[i] != 60:
-                # A count was wrong: find the next frame, or the end of the line, whichever is first.
-                j = self._resync(p, i, end)
-                if j < 0:
-                    if end - i < self.max_message:
-                        break
-                    j = i + self.max_message
-                self._word("framing")
-                self._frame(conn, p, i, j)
-                i = j
-                continue
-            j = _find(p, i, end, 10)
-            if j < 0:
-                if end - i >= self.max_message:
-                    self._cut(conn, p, i)
-                    conn.skip_line = True
-                    i += self.max_message
-                    continue
-                break
-            if j - i > self.max_message:
-                self._cut(conn, p, i)
-            else:
-                self._frame(conn, p, i, j)
-            i = j + 1
-        conn.consumed = i
-        return NEED_MORE
-
-    @cython.cfunc
-    def _look(self, conn: Conn, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.int:
-        """Find out from its first bytes whether a connection speaks something else than syslog."""
-        if start < end and (p[start] == 60 or _digit(p[start])):
-            conn.known = True
-            return 0
-        protocol = _protocol(_bytes(p, start, min(end, start + _FIRST_BYTES)))
-        if protocol is not None:
-            conn.known = True
-            conn.protocol = protocol
-            if protocol:
-                self.other_protocols[protocol] = self.other_protocols.get(protocol, 0) + 1
-        return 0
-
-    @cython.cfunc
-    @cython.exceptval(check=False)
-    def _counted(
-        self,
-        conn: Conn,
-        p: cython.p_uchar,
-        at: cython.Py_ssize_t,
-        end: cython.Py_ssize_t,
-        size: cython.longlong,
-    ) -> cython.int:
-        """Whether the number that ends at `at` is the count of a frame (1) or the beginning of a line (0).
-
-        It is a count when a priority stands behind it ("123 <34>"). A sender that counts may leave out
-        the priority: then what stands behind the frame must be the next one. -1: more is needed to say.
-        """
-        j: cython.Py_ssize_t = at + 1
-        stop: cython.Py_ssize_t
-        if p[at] != 32:
-            return 0
-        if j == end:
-            return -1
-        if p[j] == 60:
-            j += 1
-            while j < end and _digit(p[j]):
-                j += 1
-            if j == end and j - at < 6:
-                return -1
-            return 1 if 0 < j - at - 2 < 4 and p[j] == 62 else 0
-        if not conn.octets or size > self.max_message:
-            return 0
-        stop = j + size
-        if stop < end:
-            return 1 if p[stop] == 10 or p[stop] == 13 or p[stop] == 0 or p[stop] == 32 or _digit(p[stop]) else 0
-        if stop == end:
-            return 1
-        return -1 if _find(p, j, end, 10) < 0 else 0
-
-    @cython.cfunc
-    @cython.exceptval(check=False)
-    def _resync(self, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """Where the next frame ("123 <14") begins after `start`, or the line ends; -1 if not in sight."""
-        i: cython.Py_ssize_t = start
-        j: cython.Py_ssize_t
-        while i < end:
-            if p[i] == 10:
-                return i
-            if 49 <= p[i] <= 57 and (i == start or not _digit(p[i - 1])):
-                j = i
-                while j < end and _digit(p[j]) and j - i < 8:
-                    j += 1
-                if j + 2 < end and p[j] == 32 and p[j + 1] == 60 and _digit(p[j + 2]) and i > start:
-                    return i
-            i += 1
-        return -1
-
-    def finish_syslog(self, conn: Conn, buffer: bytearray, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> int:
-        """Take what a sender left without a terminator when it closed the connection.
-
-        BATCH_FULL: nothing was taken, the batch has to be closed first.
-        """
-        p: cython.p_uchar = buffer
-        if self._full():
-            return BATCH_FULL
-        if end > start and not conn.skip_line and conn.discard == 0:
-            self._word("unterminated")
-            if end - start > self.max_message:
-                self._cut(conn, p, start)
-            else:
-                self._frame(conn, p, start, end)
-        return NEED_MORE
-
-
-@cython.final
-@cython.cclass
-class RecordWriter(Framing):
-    """Makes hand-over lines of messages: `UNIX.FRACTION SENDER INPUT[;WORD,…] RAW LF`, RAW as it came.
-
-    Control characters of RAW but TAB are written as `inputs.Escaping.OCTAL`. Not thread-safe.
-    """
-
-    buffer: bytearray
-    used: cython.Py_ssize_t
-    # What stands before the message, as it was for the one before: those of one read share it.
-    prefix: bytes
-    prefix_conn: Conn
-    prefix_ns: cython.longlong
-
-    def __init__(self, max_message: int, *, inputs: Sequence[Input] = INPUTS) -> None:
-        super().__init__(max_message, inputs)
-        # Takes one more line of any size when it is nearly full.
-        self.buffer = bytearray(_WRITER_ROOM + 4 * max_message + _PREFIX_ROOM)
-        self.used = 0
-        self.prefix = b""
-        self.prefix_conn = Conn(0, b"", False)
-        self.prefix_ns = -1
-
-    @cython.cfunc
-    @cython.exceptval(check=False)
-    def _full(self) -> cython.bint:
-        return self.used >= _WRITER_ROOM
-
-    def size(self) -> int:
-        """Bytes of lines that wait to be taken."""
-        return self.used
-
-    def take(self) -> bytes:
-        """The lines since the last call, each with its LF."""
-        lines = bytes(memoryview(self.buffer)[: self.used])
-        self.used = 0
-        return lines
-
-    @cython.cfunc
-    def _prefix(self, conn: Conn) -> bytes:
-        seconds: cython.longlong = self.now_ns // 1000000000
-        micros: cython.longlong = (self.now_ns - seconds * 1000000000) // 1000
-        name: str = self.inputs[conn.input].handed_over
-        if self.words:
-            name += ";" + ",".join(self.words)
-            self.words = []
-        return b"%d.%06d %b %b " % (seconds, micros, conn.sender or b"-", name.encode())
-
-    @cython.cfunc
-    def _frame(self, conn: Conn, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> object:
-        control: cython.uchar = 0
-        k: cython.Py_ssize_t
-        c: cython.uchar
-        to: cython.p_uchar = self.buffer
-        at: cython.Py_ssize_t = self.used
-        prefix: bytes
-        while end > start and (p[end - 1] == 10 or p[end - 1] == 13 or p[end - 1] == 0):
-            end -= 1
-        if end == start:
-            if self.words:
-                self.words = []
-            return None
-        self.input_messages[conn.input] += 1
-        self.input_octets[conn.input] += end - start
-        if self.words:
-            prefix = self._prefix(conn)
-        else:
-            if self.prefix_ns != self.now_ns or self.prefix_conn is not conn:
-                self.prefix = self._prefix(conn)
-                self.prefix_ns = self.now_ns
-                self.prefix_conn = conn
-            prefix = self.prefix
-        if cython.compiled:
-            memcpy(to + at, cython.cast(cython.p_char, prefix), len(prefix))
-            for k in range(start, end):
-                control |= ((p[k] < 32) & (p[k] != 9)) | (p[k] == 127)
-        else:
-            to[at : at + len(prefix)] = prefix
-            control = 1
-        at += len(prefix)
-        if control:
-            for k in range(start, end):
-                c = p[k]
-                if (c < 32 and c != 9) or c == 127:
-                    to[at] = 1
-                    to[at + 1] = 48 + (c >> 6)
-                    to[at + 2] = 48 + ((c >> 3) & 7)
-                    to[at + 3] = 48 + (c & 7)
-                    at += 4
-                else:
-                    to[at] = c
-                    at += 1
-        else:
-            _copy(to, at, p, start, end - start)
-            at += end - start
-        to[at] = 10
-        self.used = at + 1
-        return None
 
 
 @cython.final
@@ -1168,7 +429,7 @@ class Packer(Framing):
                 conn.discard -= size
                 i += size
                 continue
-            if p[i] == 10:  # the trailer of a frame that was cut
+            if p[i] == LF:  # the trailer of a frame that was cut
                 i += 1
                 continue
             if self._full():
@@ -1176,7 +437,7 @@ class Packer(Framing):
                 return BATCH_FULL
             number = 0
             j = i
-            while j < end and j - i < 10 and _digit(p[j]):
+            while j < end and j - i < 10 and digit(p[j]):
                 number = number * 10 + (p[j] - 48)
                 j += 1
             if j == end:
@@ -1184,7 +445,7 @@ class Packer(Framing):
                     break
                 conn.consumed = i
                 return PROTOCOL_ERROR
-            if p[j] != 32 or j == i:
+            if p[j] != SP or j == i:
                 conn.consumed = i
                 return PROTOCOL_ERROR
             j += 1
@@ -1192,17 +453,17 @@ class Packer(Framing):
                 if end - j > 0 and not (97 <= p[j] <= 122):
                     conn.consumed = i
                     return PROTOCOL_ERROR
-                if _find(p, j, end, 10) < 0:
+                if find(p, j, end, LF) < 0:
                     break
                 conn.consumed = i
                 return RELP_COMMAND
-            if not _is(p, j, end, b"syslog "):
+            if not begins(p, j, end, b"syslog "):
                 conn.consumed = i
                 return RELP_COMMAND
             j += 7
             size = 0
             at: cython.Py_ssize_t = j
-            while j < end and j - at < 10 and _digit(p[j]):
+            while j < end and j - at < 10 and digit(p[j]):
                 size = size * 10 + (p[j] - 48)
                 j += 1
             if j == end:
@@ -1210,10 +471,10 @@ class Packer(Framing):
                     break
                 conn.consumed = i
                 return PROTOCOL_ERROR
-            if j == at or (p[j] != 32 and not (p[j] == 10 and size == 0)):
+            if j == at or (p[j] != SP and not (p[j] == LF and size == 0)):
                 conn.consumed = i
                 return PROTOCOL_ERROR
-            if p[j] == 32:
+            if p[j] == SP:
                 j += 1
             if size > self.max_message:
                 if end - j < self.max_message:
@@ -1224,7 +485,7 @@ class Packer(Framing):
             else:
                 if j + size >= end:
                     break
-                if p[j + size] != 10:
+                if p[j + size] != LF:
                     conn.consumed = i
                     return PROTOCOL_ERROR
                 if size:
@@ -1255,7 +516,7 @@ class Packer(Framing):
         longest: cython.Py_ssize_t = 4 * self.max_message + _PREFIX_ROOM
         escape: cython.Py_ssize_t = start - 1  # where the next escaped character stands
         while i < end:
-            j = _find(p, i, end, 10)
+            j = find(p, i, end, LF)
             if conn.skip_line:
                 if j < 0:
                     i = end
@@ -1272,7 +533,7 @@ class Packer(Framing):
                 j = i + longest
                 conn.skip_line = True
             if escape < i:
-                escape = _find(p, i, end, 1)
+                escape = find(p, i, end, 1)
                 if escape < 0:
                     escape = end
             if j > i:
@@ -1317,26 +578,26 @@ class Packer(Framing):
         source: cython.int
         received: cython.longlong = 0
         scale: cython.longlong = 100000000
-        while i < end and _digit(p[i]) and i - start < 11:
+        while i < end and digit(p[i]) and i - start < 11:
             received = received * 10 + (p[i] - 48)
             i += 1
         if i == start or received > 9223372035:
             return -1
         received *= 1000000000
-        if i < end and p[i] == 46:
+        if i < end and p[i] == DOT:
             i += 1
-            while i < end and _digit(p[i]):
+            while i < end and digit(p[i]):
                 received += scale * (p[i] - 48)
                 scale //= 10
                 i += 1
-        if i >= end or p[i] != 32:
+        if i >= end or p[i] != SP:
             return -1
         sender = i + 1
-        i = _find(p, sender, min(end, sender + 256), 32)
+        i = find(p, sender, min(end, sender + 256), SP)
         if i <= sender:
             return -1
         j = i + 1
-        stop = _find(p, j, min(end, j + 256), 32)
+        stop = find(p, j, min(end, j + 256), SP)
         if stop < 0:
             stop = end  # no message: what a sender left empty
         source = self._input(p, j, stop)
@@ -1347,7 +608,7 @@ class Packer(Framing):
         self.sender = p
         self.sender0 = sender
         self.sender1 = i
-        if i - sender == 1 and p[sender] == 45:
+        if i - sender == 1 and p[sender] == DASH:
             self.sender1 = sender
         return min(stop + 1, end)
 
@@ -1357,16 +618,16 @@ class Packer(Framing):
         semicolon: cython.Py_ssize_t
         source: cython.int
         name: bytes = self.last_input
-        if _is(p, start, end, name) and len(name) == end - start:
+        if begins(p, start, end, name) and len(name) == end - start:
             return self.last_source
-        semicolon = _find(p, start, end, 59)
-        name = _bytes(p, start, end if semicolon < 0 else semicolon)
+        semicolon = find(p, start, end, SEMICOLON)
+        name = take(p, start, end if semicolon < 0 else semicolon)
         found: object = self.handed_over.get(name)
         if found is None:
             return -1
         source = found
         if semicolon >= 0:
-            for word in _bytes(p, semicolon + 1, end).decode("utf-8", "replace").split(","):
+            for word in take(p, semicolon + 1, end).decode("utf-8", "replace").split(","):
                 self._word(word)
         else:
             self.last_input = name
@@ -1393,7 +654,7 @@ class Packer(Framing):
 
     @cython.cfunc
     def _sender(self) -> bytes:
-        return _bytes(self.sender, self.sender0, self.sender1)
+        return take(self.sender, self.sender0, self.sender1)
 
     @cython.cfunc
     def _frame(self, conn: Conn, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> object:
@@ -1415,7 +676,7 @@ class Packer(Framing):
         route: Route
         self.meta_used = 0
         self.meta_pairs = 0
-        while end > start and (p[end - 1] == 10 or p[end - 1] == 13 or p[end - 1] == 0):
+        while end > start and (p[end - 1] == LF or p[end - 1] == CR or p[end - 1] == NUL):
             end -= 1
         if end == start:
             if self.words:
@@ -1451,15 +712,15 @@ class Packer(Framing):
         """Read the priority and what stands before the text; where the text begins, or -1 if it is not well-formed."""
         i: cython.Py_ssize_t = start + 1
         pri: cython.int = 0
-        if p[start] != 60:
+        if p[start] != LT:
             return -1
-        while i < end and _digit(p[i]) and i < start + 4:
+        while i < end and digit(p[i]) and i < start + 4:
             pri = pri * 10 + (p[i] - 48)
             i += 1
-        if i + 3 >= end or i == start + 1 or pri > 191 or p[i] != 62:
+        if i + 3 >= end or i == start + 1 or pri > 191 or p[i] != GT:
             return -1
         self.pri = pri
-        if p[i + 1] == 49 and p[i + 2] == 32:
+        if p[i + 1] == 49 and p[i + 2] == SP:
             return self._rfc5424(trusted, p, i + 3, end)
         return self._rfc3164(p, i + 1, end)
 
@@ -1471,23 +732,23 @@ class Packer(Framing):
         i: cython.Py_ssize_t
         ours: cython.bint = False
         self.stamp0 = start
-        self.stamp1 = _find(p, self.stamp0, end, 32)
+        self.stamp1 = find(p, self.stamp0, end, SP)
         if self.stamp1 < 0:
             return -1
         self.host0 = self.stamp1 + 1
-        self.host1 = _find(p, self.host0, end, 32)
+        self.host1 = find(p, self.host0, end, SP)
         if self.host1 < 0:
             return -1
         self.app0 = self.host1 + 1
-        self.app1 = _find(p, self.app0, end, 32)
+        self.app1 = find(p, self.app0, end, SP)
         if self.app1 < 0:
             return -1
         self.proc0 = self.app1 + 1
-        self.proc1 = _find(p, self.proc0, end, 32)
+        self.proc1 = find(p, self.proc0, end, SP)
         if self.proc1 < 0:
             return -1
         self.id0 = self.proc1 + 1
-        self.id1 = _find(p, self.id0, end, 32)
+        self.id1 = find(p, self.id0, end, SP)
         if self.id1 < 0:
             self.id1 = end
         self.has_zone = True
@@ -1496,41 +757,41 @@ class Packer(Framing):
         self.words0 = 0
         self.words1 = 0
         self.stamp = self._stamp(p, start, self.stamp1)
-        if self.stamp < 0 and not (self.stamp1 - start == 1 and p[start] == 45):
+        if self.stamp < 0 and not (self.stamp1 - start == 1 and p[start] == DASH):
             # A time in another notation, or none: what that means is for the parser to say.
-            if not _digit(p[start]):
-                self.no_stamp = _bytes(p, start, self.stamp1)
+            if not digit(p[start]):
+                self.no_stamp = take(p, start, self.stamp1)
             return -1
-        if self.id0 < end and p[self.id0] == 91:  # neither message id nor NILVALUE was sent
+        if self.id0 < end and p[self.id0] == OPEN:  # neither message id nor NILVALUE was sent
             i = self.id0
             self.id1 = i
         else:
             i = min(self.id1 + 1, end)
-        if trusted and i + 10 < end and _is(p, i, end, b'[fwd@0 r="'):
+        if trusted and i + 10 < end and begins(p, i, end, b'[fwd@0 r="'):
             self.sd0 = i
             i = self._own_element(p, i, end)
             if self.heartbeat:
                 return i
             ours = i != self.sd0
         if not ours:
-            if self.stamp1 - start == 1 and p[start] == 45:
+            if self.stamp1 - start == 1 and p[start] == DASH:
                 self._word("notime")
-            if self.host1 - self.host0 == 1 and p[self.host0] == 45:
+            if self.host1 - self.host0 == 1 and p[self.host0] == DASH:
                 self._word("nohost")
         self.sd0 = i
         self.sd1 = i
-        if i < end and p[i] == 45 and (i + 1 == end or p[i + 1] == 32):
+        if i < end and p[i] == DASH and (i + 1 == end or p[i + 1] == SP):
             return min(i + 2, end)
-        if i < end and p[i] == 91:
+        if i < end and p[i] == OPEN:
             self.sd1 = self._structured(p, i, end)
             if self.sd1 > 0:
                 i = self.sd1
-                return i + 1 if i < end and p[i] == 32 else i
+                return i + 1 if i < end and p[i] == SP else i
             self.sd1 = self.sd0  # not well-formed: it stays in the text
             self._word("structured_data")
         elif i < end and not ours:
             self._word("structured_data")
-        elif i < end and p[i] == 32:
+        elif i < end and p[i] == SP:
             i += 1
         return i
 
@@ -1546,8 +807,8 @@ class Packer(Framing):
         i: cython.Py_ssize_t
         seen: cython.uchar
         self.stamp0 = start
-        if _digit(p[start]):
-            i = _find(p, start, min(end, start + 40), 32)
+        if digit(p[start]):
+            i = find(p, start, min(end, start + 40), SP)
             if i < 0:
                 return -1
             self.stamp = self._stamp(p, start, i)
@@ -1572,7 +833,7 @@ class Packer(Framing):
         if (
             i + 1 >= end
             or i == self.host0
-            or p[i] != 32
+            or p[i] != SP
             or not seen & _NAMES_HOST
             or not kinds[p[self.host0]] & kinds[p[i - 1]] & _ALNUM
         ):
@@ -1590,16 +851,16 @@ class Packer(Framing):
         self.proc1 = i
         if i >= end or not seen & _LETTER:
             return -1
-        if p[i] == 91:
+        if p[i] == OPEN:
             i += 1
             self.proc0 = i
             while i < end and kinds[p[i]] & _IN_PROCESS:
                 i += 1
             self.proc1 = i
-            if i >= end or i == self.proc0 or p[i] != 93:
+            if i >= end or i == self.proc0 or p[i] != CLOSE:
                 return -1
             i += 1
-        if i >= end or p[i] != 58 or (i + 1 < end and p[i + 1] != 32):
+        if i >= end or p[i] != COLON or (i + 1 < end and p[i + 1] != SP):
             return -1
         self.id0 = i
         self.id1 = i
@@ -1615,17 +876,23 @@ class Packer(Framing):
         at: cython.Py_ssize_t = start + 15
         nanos: cython.longlong = 0
         scale: cython.longlong = 100000000
-        if end - start < 20 or p[start + 3] != 32 or p[start + 6] != 32 or p[start + 9] != 58 or p[start + 12] != 58:
+        if (
+            end - start < 20
+            or p[start + 3] != SP
+            or p[start + 6] != SP
+            or p[start + 9] != COLON
+            or p[start + 12] != COLON
+        ):
             return -1
-        if p[at] == 46:
+        if p[at] == DOT:
             at += 1
-            while at < end and _digit(p[at]):
+            while at < end and digit(p[at]):
                 nanos += scale * (p[at] - 48)
                 scale //= 10
                 at += 1
             if at == start + 16 or at >= end:
                 return -1
-        if p[at] != 32:
+        if p[at] != SP:
             return -1
         if not (
             cython.compiled
@@ -1648,12 +915,12 @@ class Packer(Framing):
         It is in the year that brings its date nearest to that of the receipt, and where the clock shows
         the same hour twice it is the one nearer to the receipt.
         """
-        month: cython.int = _month(p, start)
-        day: cython.int = _two(p, start + 4)
-        hour: cython.int = _two(p, start + 7)
-        minute: cython.int = _two(p, start + 10)
-        second: cython.int = _two(p, start + 13)
-        if p[start + 4] == 32:
+        month: cython.int = month_of(p, start)
+        day: cython.int = two_digits(p, start + 4)
+        hour: cython.int = two_digits(p, start + 7)
+        minute: cython.int = two_digits(p, start + 10)
+        second: cython.int = two_digits(p, start + 13)
+        if p[start + 4] == SP:
             day = p[start + 5] - 48
             if day > 9:
                 return False
@@ -1661,14 +928,14 @@ class Packer(Framing):
             return False
         quarter: cython.longlong = self.received // 900000000000
         today: cython.longlong = quarter // 96
-        year: cython.longlong = _year_of(today)
+        year: cython.longlong = year_of(today)
         days: cython.longlong = 0
         best: cython.longlong = -1
         candidate: cython.longlong
         distance: cython.longlong
         for candidate in range(year - 1, year + 2):
-            if day <= _days_in(candidate, month):
-                distance = _days(candidate, month, day) - today
+            if day <= days_in(candidate, month):
+                distance = days_since_1970(candidate, month, day) - today
                 if best < 0 or abs(distance) < best:
                     best = abs(distance)
                     days = distance + today
@@ -1718,34 +985,34 @@ class Packer(Framing):
         words0: cython.Py_ssize_t = 0
         words1: cython.Py_ssize_t = 0
         source: cython.int
-        while j < end and _digit(p[j]) and j < first + 12:
+        while j < end and digit(p[j]) and j < first + 12:
             seconds = seconds * 10 + (p[j] - 48)
             j += 1
         seconds *= 1000000000
-        if j < end and p[j] == 46:
+        if j < end and p[j] == DOT:
             j += 1
-            while j < end and _digit(p[j]):
+            while j < end and digit(p[j]):
                 seconds += scale * (p[j] - 48)
                 scale //= 10
                 j += 1
-        if not _is(p, j, end, b'" s="'):
+        if not begins(p, j, end, b'" s="'):
             return start
         sender0 = j + 5
-        sender1 = _find(p, sender0, end, 34)
-        if sender1 < 0 or not _is(p, sender1, end, b'" i="'):
+        sender1 = find(p, sender0, end, QUOTE)
+        if sender1 < 0 or not begins(p, sender1, end, b'" i="'):
             return start
         input0 = sender1 + 5
-        input1 = _find(p, input0, end, 34)
-        if input1 < 0 or not _is(p, input1, end, b'" p="') or input1 + 6 >= end:
+        input1 = find(p, input0, end, QUOTE)
+        if input1 < 0 or not begins(p, input1, end, b'" p="') or input1 + 6 >= end:
             return start
         j = input1 + 6
-        if _is(p, j, end, b'" x="'):
+        if begins(p, j, end, b'" x="'):
             words0 = j + 5
-            words1 = _find(p, words0, end, 34)
+            words1 = find(p, words0, end, QUOTE)
             j = words1
-        if j < 0 or not _is(p, j, end, b'"]'):
+        if j < 0 or not begins(p, j, end, b'"]'):
             return start
-        if _is(p, input0, input1, _HEARTBEAT) and input1 - input0 == len(_HEARTBEAT):
+        if begins(p, input0, input1, _HEARTBEAT) and input1 - input0 == len(_HEARTBEAT):
             self.heartbeat = True
             return start
         source = self._input(p, input0, input1)
@@ -1777,13 +1044,13 @@ class Packer(Framing):
         found: object
         # What RFC 3164 has for a host may be none: routes of its headers are kept apart, looked at when made.
         source: cython.int = self.source | 128 if self.plain else self.source
-        if self.wide_key or (self.host1 - host0 == 1 and p[host0] == 45):
+        if self.wide_key or (self.host1 - host0 == 1 and p[host0] == DASH):
             key = (
                 self.pri,
                 source,
-                _bytes(p, host0, self.id1 if self.wide_key else self.app1),
+                take(p, host0, self.id1 if self.wide_key else self.app1),
                 self._sender(),
-                _bytes(p, self.sd0, self.sd1) if self.wide_key else b"",
+                take(p, self.sd0, self.sd1) if self.wide_key else b"",
             )
         elif cython.compiled:
             # The key is host and application as they stand, and input and priority in the two bytes before
@@ -1799,7 +1066,7 @@ class Packer(Framing):
                     p[start] = last
                     p[start + 1] = 32
                     return cython.cast(Route, cython.cast(cython.pp_void, near + slot + _NEAR_ROUTE)[0])
-            key = _bytes(p, start, self.app1)
+            key = take(p, start, self.app1)
             p[start] = last
             p[start + 1] = 32
         else:
@@ -1817,17 +1084,17 @@ class Packer(Framing):
     @cython.cfunc
     def _resolve(self, p: cython.p_uchar, source: cython.int) -> object:
         """A route that is not known yet, for which there is room; None for a header that has no host after all."""
-        host: bytes = _bytes(p, self.host0, self.host1)
+        host: bytes = take(p, self.host0, self.host1)
         route: Route
         if source != self.source and not self.resolver.can_be_host(host):
             return None
         route = self.resolver.resolve(
             self.pri,
             host,
-            _bytes(p, self.app0, self.app1),
-            _bytes(p, self.proc0, self.proc1),
-            _bytes(p, self.id0, self.id1),
-            _bytes(p, self.sd0, self.sd1),
+            take(p, self.app0, self.app1),
+            take(p, self.proc0, self.proc1),
+            take(p, self.id0, self.id1),
+            take(p, self.sd0, self.sd1),
             self._sender(),
             self.inputs[self.source].name,
         )
@@ -1888,39 +1155,43 @@ class Packer(Framing):
         """The time of the message as RFC 3339, or what stands there instead."""
         if self.local:
             return local_time.rfc3339(
-                self.local_ns // 1000000000, _bytes(p, self.stamp0 + 15, self.stamp1), self.local_offset
+                self.local_ns // 1000000000, take(p, self.stamp0 + 15, self.stamp1), self.local_offset
             )
-        return _bytes(p, self.stamp0, self.stamp1)
+        return take(p, self.stamp0, self.stamp1)
 
     @cython.cfunc
     def _describe(self, p: cython.p_uchar) -> cython.int:
         """What goes with it: the metadata of the header and of its way here."""
-        if self.with_process and self.proc1 > self.proc0 and not (self.proc1 - self.proc0 == 1 and p[self.proc0] == 45):
+        if (
+            self.with_process
+            and self.proc1 > self.proc0
+            and not (self.proc1 - self.proc0 == 1 and p[self.proc0] == DASH)
+        ):
             self._add(b"\x0a\x0aprocess_id\x12", p, self.proc0, self.proc1)
-        if self.with_message_id and not (self.id1 - self.id0 == 1 and p[self.id0] == 45) and self.id1 > self.id0:
+        if self.with_message_id and not (self.id1 - self.id0 == 1 and p[self.id0] == DASH) and self.id1 > self.id0:
             self._add(b"\x0a\x0amessage_id\x12", p, self.id0, self.id1)
         if self.with_sender and self.sender1 > self.sender0:
             self._add(b"\x0a\x06sender\x12", self.sender, self.sender0, self.sender1)
         if self.with_input:
             self._add_bytes(b"input", self.inputs[self.source].name.encode())
         if self.words1 > self.words0:
-            for word in _bytes(p, self.words0, self.words1).decode("utf-8", "replace").split(","):
+            for word in take(p, self.words0, self.words1).decode("utf-8", "replace").split(","):
                 self._word(word)
         return 0
 
     @cython.cfunc
     @cython.exceptval(check=False)
     def _stamp(self, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.longlong:
-        """`_timestamp`, remembering the last second and zone: most messages share them with the one before."""
+        """`rfc3339`, remembering the last second and zone: most messages share them with the one before."""
         stamp: cython.longlong
         at: cython.Py_ssize_t = start + 19
         nanos: cython.longlong = 0
         digits: cython.int = 0
         if not cython.compiled or end - start < 20:
-            return _timestamp(p, start, end)
-        if p[at] == 46:
+            return rfc3339(p, start, end)
+        if p[at] == DOT:
             at += 1
-            while at < end and digits < 10 and _digit(p[at]):
+            while at < end and digits < 10 and digit(p[at]):
                 nanos = nanos * 10 + (p[at] - 48)
                 digits += 1
                 at += 1
@@ -1935,7 +1206,7 @@ class Packer(Framing):
                 return self.second_ns + nanos * 1000000
             if digits == 0 and at == start + 19:
                 return self.second_ns
-        stamp = _timestamp(p, start, end)
+        stamp = rfc3339(p, start, end)
         if stamp >= 0 and end - at <= 6:
             memcpy(cython.address(self.second_text[0]), p + start, 19)
             memcpy(cython.address(self.second_zone[0]), p + at, end - at)
@@ -1950,9 +1221,9 @@ class Packer(Framing):
         body: cython.p_uchar
         self.input_messages[self.source] += 1
         self.input_octets[self.source] += end - start
-        record: bytes = _bytes(p, start, end)
+        record: bytes = take(p, start, end)
         if self.json:
-            record = _json_unescaped(record)
+            record = from_json(record)
             self.json = False
         self.octal = False
         self.words = []
@@ -1987,7 +1258,7 @@ class Packer(Framing):
         used: cython.Py_ssize_t = self.meta_used
         pairs: cython.int = self.meta_pairs
         i: cython.Py_ssize_t = start
-        while 0 <= i < end and p[i] == 91:
+        while 0 <= i < end and p[i] == OPEN:
             i = self._element(p, i, end)
         if i < 0:
             self.meta_used = used
@@ -2006,26 +1277,26 @@ class Packer(Framing):
         value0: cython.Py_ssize_t
         escaped: cython.bint
         parameters: cython.int = 0
-        while i < end and p[i] > 32 and p[i] < 127 and p[i] != 93 and p[i] != 61 and p[i] != 34:
+        while i < end and p[i] > 32 and p[i] < 127 and p[i] != CLOSE and p[i] != EQUALS and p[i] != QUOTE:
             i += 1
         id1 = i
         if id1 == start + 1:
             return -1
-        while i < end and p[i] == 32:
-            while i < end and p[i] == 32:
+        while i < end and p[i] == SP:
+            while i < end and p[i] == SP:
                 i += 1
             name0 = i
-            while i < end and p[i] > 32 and p[i] < 127 and p[i] != 61 and p[i] != 93 and p[i] != 34:
+            while i < end and p[i] > 32 and p[i] < 127 and p[i] != EQUALS and p[i] != CLOSE and p[i] != QUOTE:
                 i += 1
             if i == name0:
                 break
-            if i + 1 >= end or p[i] != 61 or p[i + 1] != 34:
+            if i + 1 >= end or p[i] != EQUALS or p[i + 1] != QUOTE:
                 return -1
             value0 = i + 2
             i = value0
             escaped = False
-            while i < end and p[i] != 34:
-                if p[i] == 92 and i + 1 < end:
+            while i < end and p[i] != QUOTE:
+                if p[i] == BACKSLASH and i + 1 < end:
                     escaped = True
                     i += 1
                 i += 1
@@ -2035,7 +1306,7 @@ class Packer(Framing):
                 self._add_parameter(p, start + 1, id1, name0, value0 - 2, value0, i, escaped)
             parameters += 1
             i += 1
-        if i >= end or p[i] != 93 or parameters == 0:
+        if i >= end or p[i] != CLOSE or parameters == 0:
             return -1
         return i + 1
 
@@ -2052,12 +1323,12 @@ class Packer(Framing):
         escaped: cython.bint,
     ) -> cython.int:
         """One SD parameter as metadata <id>_<name>, its name made of letters, digits and _."""
-        name: bytes = valid_name(_bytes(p, id0, id1) + b"_" + _bytes(p, name0, name1))
-        value: bytes = _bytes(p, value0, value1)
+        name: bytes = valid_name(take(p, id0, id1) + b"_" + take(p, name0, name1))
+        value: bytes = take(p, value0, value1)
         if escaped:
             value = _SD_ESCAPED.sub(rb"\1", value)
         if self.octal:
-            value = _unescaped(value)
+            value = from_octal(value)
         self._add_bytes(name, value)
         return 0
 
@@ -2083,7 +1354,7 @@ class Packer(Framing):
         else:
             high = 0x80
         if high & 0x80:
-            value: bytes = _bytes(p, start, end)
+            value: bytes = take(p, start, end)
             text: bytes = value.decode("utf-8", "replace").encode()
             if text != value:
                 own: cython.p_uchar
@@ -2102,20 +1373,20 @@ class Packer(Framing):
         self, head: bytes, p: cython.p_uchar, start: cython.Py_ssize_t, size: cython.Py_ssize_t
     ) -> cython.int:
         headsize: cython.Py_ssize_t = len(head)
-        inner: cython.Py_ssize_t = headsize + _varint_size(size) + size
+        inner: cython.Py_ssize_t = headsize + varint_size(size) + size
         at: cython.Py_ssize_t = self.meta_used
         if at + inner + 8 > _META_ROOM or self.meta_pairs >= _META_PAIRS:
             self._word("metadata")
             return 0
         to: cython.p_uchar = self.meta
         to[at] = 0x1A
-        at = _put_varint(to, at + 1, inner)
+        at = put_varint(to, at + 1, inner)
         if cython.compiled:
             memcpy(to + at, cython.cast(cython.p_char, head), headsize)
         else:
             to[at : at + headsize] = head
-        at = _put_varint(to, at + headsize, size)
-        _copy(to, at, p, start, size)
+        at = put_varint(to, at + headsize, size)
+        copy(to, at, p, start, size)
         self.meta_used = at + size
         self.meta_pairs += 1
         return 0
@@ -2139,11 +1410,11 @@ class Packer(Framing):
         else:
             high = 0x80
         if high & 0x80 or low or self.json:
-            text = _bytes(p, start, end)
+            text = take(p, start, end)
             if self.octal:
-                text = _unescaped(text)
+                text = from_octal(text)
             elif self.json:
-                text = _json_unescaped(text)
+                text = from_json(text)
             if b"\0" in text:
                 self._word("nul")
                 text = text.replace(b"\0", b"#000")
@@ -2197,26 +1468,26 @@ class Packer(Framing):
                 target.newest = stamp
         seconds: cython.longlong = stamp // 1000000000
         nanos: cython.longlong = stamp - seconds * 1000000000
-        stamp_size: cython.int = 1 + _varint_size(seconds)
+        stamp_size: cython.int = 1 + varint_size(seconds)
         if nanos:
-            stamp_size += 1 + _varint_size(nanos)
+            stamp_size += 1 + varint_size(nanos)
         size: cython.Py_ssize_t = end - start
         constant: cython.Py_ssize_t = route.meta_size
-        inner: cython.Py_ssize_t = 2 + stamp_size + 1 + _varint_size(size) + size + constant + self.meta_used
+        inner: cython.Py_ssize_t = 2 + stamp_size + 1 + varint_size(size) + size + constant + self.meta_used
         to: cython.p_uchar = self.arena
         at: cython.Py_ssize_t = self.used
         to[at] = 0x12
-        at = _put_varint(to, at + 1, inner)
+        at = put_varint(to, at + 1, inner)
         to[at] = 0x0A
         to[at + 1] = stamp_size
         to[at + 2] = 0x08
-        at = _put_varint(to, at + 3, seconds)
+        at = put_varint(to, at + 3, seconds)
         if nanos:
             to[at] = 0x10
-            at = _put_varint(to, at + 1, nanos)
+            at = put_varint(to, at + 1, nanos)
         to[at] = 0x12
-        at = _put_varint(to, at + 1, size)
-        _copy(to, at, p, start, size)
+        at = put_varint(to, at + 1, size)
+        copy(to, at, p, start, size)
         at += size
         if constant:
             if cython.compiled:
@@ -2226,7 +1497,7 @@ class Packer(Framing):
             at += constant
         if self.meta_used:
             meta: cython.p_uchar = self.meta
-            _copy(to, at, meta, 0, self.meta_used)
+            copy(to, at, meta, 0, self.meta_used)
             at += self.meta_used
         self.entry_slot[self.count] = slot
         self.entry_size[self.count] = at - self.used
@@ -2265,8 +1536,8 @@ class Packer(Framing):
         for slot in range(slots):
             target = cython.cast(Target, ordered[slot])
             size = len(target.field) + target.size
-            size += 1 + _varint_size(size)
-            streams._add(target.labels, total, size, target.entries, target.oldest, target.newest)
+            size += 1 + varint_size(size)
+            streams.add(target.labels, total, size, target.entries, target.oldest, target.newest)
             total += size
         body: bytearray
         if cython.compiled:
@@ -2280,7 +1551,7 @@ class Packer(Framing):
             target = cython.cast(Target, ordered[slot])
             size = len(target.field) + target.size
             to[at] = 0x0A
-            at = _put_varint(to, at + 1, size)
+            at = put_varint(to, at + 1, size)
             if cython.compiled:
                 memcpy(to + at, cython.cast(cython.p_char, target.field), len(target.field))
             else:
@@ -2293,7 +1564,7 @@ class Packer(Framing):
         for k in range(self.count):
             slot = self.entry_slot[k]
             size = self.entry_size[k]
-            _copy(to, place[slot], source, start, size)
+            copy(to, place[slot], source, start, size)
             place[slot] += size
             start += size
         result = (body, streams, self.tallies)
@@ -2308,224 +1579,3 @@ class Packer(Framing):
     def forget_spare(self) -> None:
         """Free the memory that is kept for the next batches."""
         self.spare.clear()
-
-
-_NAME_TABLE = bytes(c if chr(c).isascii() and (chr(c).isalnum() or c == 95) else 95 for c in range(256))
-
-
-def valid_name(name: bytes) -> bytes:
-    """A name that Loki and its query language take: letters, digits and _, no digit first."""
-    name = name.translate(_NAME_TABLE)
-    return b"_" + name if name[:1].isdigit() or not name else name
-
-
-def relp_acknowledge(first: cython.longlong, count: cython.longlong) -> bytes:
-    """The responses `TXNR rsp 6 200 OK` for transactions first … first+count-1."""
-    tail: bytes = b" rsp 6 200 OK\n"
-    if not cython.compiled:
-        return b"".join(b"%d%b" % (number, tail) for number in range(first, first + count))
-    out = bytearray(count * 34)
-    to: cython.p_uchar = out
-    at: cython.Py_ssize_t = 0
-    number: cython.longlong
-    rest: cython.longlong
-    digits: cython.int
-    k: cython.int
-    for number in range(first, first + count):
-        digits = 1
-        rest = number
-        while rest >= 10:
-            rest //= 10
-            digits += 1
-        rest = number
-        for k in range(digits):
-            to[at + digits - 1 - k] = 48 + rest % 10
-            rest //= 10
-        at += digits
-        memcpy(to + at, cython.cast(cython.p_char, tail), 14)
-        at += 14
-    return bytes(out[:at])
-
-
-@cython.cclass
-class _Cursor:
-    """A position in a protobuf message; `bad` once something there cannot be."""
-
-    at: cython.Py_ssize_t
-    bad: cython.bint
-    odd: cython.bint  # a time stamp outside what nanoseconds of an int64 can say
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def _get_varint(p: cython.p_uchar, c: _Cursor, end: cython.Py_ssize_t) -> cython.ulonglong:
-    value: cython.ulonglong = 0
-    shift: cython.int = 0
-    byte: cython.ulonglong
-    while c.at < end and shift < 64:
-        byte = p[c.at]
-        c.at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value if cython.compiled else value & (2**64 - 1)
-        shift += 7
-    c.bad = True
-    return 0
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def _get_length(p: cython.p_uchar, c: _Cursor, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
-    """Read a length; where what it measures ends. On anything wrong `end`, with `bad` set."""
-    size: cython.ulonglong = _get_varint(p, c, end)
-    if c.bad or size > cython.cast(cython.ulonglong, end - c.at):
-        c.bad = True
-        return end
-    return c.at + cython.cast(cython.Py_ssize_t, size)
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def _skip(p: cython.p_uchar, c: _Cursor, end: cython.Py_ssize_t, tag: cython.ulonglong) -> cython.void:
-    """Pass over the value of a field that is not known."""
-    wire: cython.int = tag & 7
-    if tag >> 3 == 0 or tag > 0xFFFFFFFF:  # no field has such a number
-        c.bad = True
-    elif wire == 0:
-        _get_varint(p, c, end)
-    elif wire == 2:
-        c.at = _get_length(p, c, end)
-    elif wire == 1 and end - c.at >= 8:
-        c.at += 8
-    elif wire == 5 and end - c.at >= 4:
-        c.at += 4
-    else:
-        c.bad = True
-
-
-def scan_push(body: bytes | bytearray, plain_from: bool = False, size: int = -1) -> list[tuple[Any, ...]] | None:
-    """The streams of a PushRequest as (labels, offset, length, entries, oldest ns, newest ns).
-
-    Offset and length are those of the whole `streams` field, tag included. With `plain_from` comes
-    where the stream's entries begin, if nothing but entries with proper time stamps follows its
-    labels; else 0, and the stream needs a closer look; labels that are no UTF-8 come escaped. Every
-    message inside is walked. None when the bytes are not a well-formed PushRequest. An entry without
-    a time stamp counts as time 0. `size` are the bytes of the push, if `body` has more behind it.
-    """
-    p: cython.p_uchar = body
-    end: cython.Py_ssize_t = len(body) if size < 0 else size
-    c: _Cursor = _Cursor()
-    c.at = 0
-    c.bad = False
-    c.odd = False
-    result: list = []
-    tag: cython.ulonglong
-    first: cython.Py_ssize_t
-    stop: cython.Py_ssize_t
-    part_end: cython.Py_ssize_t
-    plain: cython.Py_ssize_t
-    stamp: cython.longlong
-    oldest: cython.longlong
-    newest: cython.longlong
-    entries: cython.int
-    while c.at < end:
-        first = c.at
-        tag = _get_varint(p, c, end)
-        if tag != 10:
-            c.bad |= tag >> 3 == 1
-            _skip(p, c, end, tag)
-            if c.bad:
-                return None
-            continue
-        stop = _get_length(p, c, end)
-        labels: str = ""
-        entries = 0
-        plain = 0
-        oldest = 0
-        newest = 0
-        while c.at < stop and not c.bad:
-            tag = _get_varint(p, c, stop)
-            if tag == 18:
-                part_end = _get_length(p, c, stop)
-                stamp = _walk_entry(p, c, part_end)
-                if c.odd:
-                    c.odd = False
-                    plain = 0
-                if entries == 0 or stamp < oldest:
-                    oldest = stamp
-                if entries == 0 or stamp > newest:
-                    newest = stamp
-                entries += 1
-                continue
-            plain = 0
-            if tag == 10:
-                part_end = _get_length(p, c, stop)
-                if c.bad:
-                    return None
-                try:
-                    labels = _bytes(p, c.at, part_end).decode("utf-8", "surrogateescape" if plain_from else "strict")
-                except UnicodeDecodeError:
-                    return None
-                c.at = part_end
-                if entries == 0:
-                    plain = part_end
-            else:
-                c.bad |= tag >> 3 == 1 or tag >> 3 == 2
-                _skip(p, c, stop, tag)
-        if c.bad:
-            return None
-        if plain_from:
-            result.append((labels, first, stop - first, entries, oldest, newest, plain))
-        else:
-            result.append((labels, first, stop - first, entries, oldest, newest))
-    return result
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def _walk_entry(p: cython.p_uchar, c: _Cursor, end: cython.Py_ssize_t) -> cython.longlong:
-    """Pass over an entry; its time stamp, with `odd` set if that does not fit into int64 nanoseconds."""
-    tag: cython.ulonglong
-    stop: cython.Py_ssize_t
-    stamp: cython.longlong = 0
-    while c.at < end and not c.bad:
-        tag = _get_varint(p, c, end)
-        if tag == 18:
-            c.at = _get_length(p, c, end)
-        elif tag == 10:
-            stop = _get_length(p, c, end)
-            stamp = _walk_timestamp(p, c, stop)
-        elif tag == 26 or tag == 34:  # structured metadata, and the pairs Loki itself adds
-            stop = _get_length(p, c, end)
-            while c.at < stop and not c.bad:
-                tag = _get_varint(p, c, stop)
-                if tag == 10 or tag == 18:
-                    c.at = _get_length(p, c, stop)
-                else:
-                    c.bad |= tag >> 3 == 1 or tag >> 3 == 2
-                    _skip(p, c, stop, tag)
-        else:
-            c.bad |= 1 <= tag >> 3 <= 4
-            _skip(p, c, end, tag)
-    return stamp
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def _walk_timestamp(p: cython.p_uchar, c: _Cursor, end: cython.Py_ssize_t) -> cython.longlong:
-    tag: cython.ulonglong
-    seconds: cython.ulonglong = 0
-    nanos: cython.ulonglong = 0
-    while c.at < end and not c.bad:
-        tag = _get_varint(p, c, end)
-        if tag == 8:
-            seconds = _get_varint(p, c, end)
-        elif tag == 16:
-            nanos = _get_varint(p, c, end)
-        else:
-            c.bad |= tag >> 3 == 1 or tag >> 3 == 2
-            _skip(p, c, end, tag)
-    if seconds > 9223372035 or nanos >= 1000000000:
-        c.odd = True
-        return 0
-    return cython.cast(cython.longlong, seconds) * 1000000000 + cython.cast(cython.longlong, nanos)
