@@ -35,14 +35,13 @@ _SPACED = re.compile(
     rb" {0,4}(%b) ([A-Z][A-Za-z0-9._-]{0,40}(?: [A-Za-z0-9._-]{1,40}){1,4})\[([0-9]{1,10})\]: ?" % header.HOST
 )
 _PAIRS = re.compile(
-    rb" {0,4}(%b) (?=(?:[A-Za-z_][A-Za-z0-9_.-]{0,40}=(?:\"[^\"]{0,255}\"|[^ \"]{0,255}) ){2})" % header.HOST
+    rb" {0,4}(%b) (?=(?:[A-Za-z_][A-Za-z0-9_.-]{0,40}=(?:\"[^\"]{0,255}\"|[^ \"]{0,255}) ){4})" % header.HOST
 )
 _LOWER_TAG = re.compile(rb" ?([a-z0-9_./-]++): ")
 _UNTIMED = re.compile(rb"(%b) (?=[A-Za-z_/])%b" % (header.HOST, _TAGGED))
 _CUT_TAG = re.compile(rb"(%b) (?=[^ ]{32} )([^][ :]+)(?:\[[^] :]*)? " % header.HOST)
-# What begins with JSON, pairs behind a comma, or is indented, as the lines of a stack trace are.
-_JSON = re.compile(rb" {0,4}(%b) (?:(%b) )?(?=\{[\"}])" % (header.HOST, header.TAG))
-_CONTINUED = re.compile(rb"(%b)(?:,(?=[A-Za-z0-9_]{1,40}=)| (?= {3}|\t))" % header.HOST)
+_JSON = re.compile(rb" {0,4}(%b) (%b) (?=\{[\"}])" % (header.HOST, header.TAG))
+_COMMA = re.compile(rb"(%b),(?=[A-Za-z0-9_]{1,40}=)" % header.HOST)
 _SYSLOGD = re.compile(rb" {0,4}(%b) (?=-- MARK --|last message repeated |message repeated )" % header.HOST)
 _WORD = re.compile(rb" {0,4}([^ ]+?):?(?: |\Z)")
 _LEVELS = frozenset(b"emerg alert crit critical err error warning warn notice info debug".split())
@@ -113,11 +112,10 @@ def _untagged(message: Message, body: bytes) -> Record:
     if message.headless:
         return message.record(message.whole, "notag")
     found = _JSON.match(body)
-    if found and header.can_be_host(found[1]):
-        words = () if found[2] else ("notag",)
-        return message.record(body[found.end() :], *words, host=found[1], application=found[2] or b"-")
-    found = _SYSLOGD.match(body) or _DATE.match(body) or _EMPTY_TAG.match(body) or _PAIRS.match(body)
-    found = found or _CONTINUED.match(body)
+    if found and header.is_machine(found[1]):
+        return message.record(body[found.end() :], host=found[1], application=found[2])
+    found = _SYSLOGD.match(body) or _DATE.match(body) or _EMPTY_TAG.match(body)
+    found = found or _PAIRS.match(body) or _COMMA.match(body)
     if found and header.can_be_host(found[1]):
         return message.record(body[found.end() :], "notag", host=found[1])
     found = _WORD.match(body)

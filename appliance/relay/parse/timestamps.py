@@ -43,17 +43,17 @@ _WORDED = re.compile(
 _YEAR_FIRST = re.compile(rb"(?P<year>[0-9]{4})[ -]" + _NAME + rb"[ -] ?(?P<day>[0-9]{1,2}) " + _LOOSE)
 # 27 Nov 2026 06:30:01 · Fri, 27 Nov 2026 06:30:01 +0100 · 27/Nov/2026:06:30:01 +0100
 _DAY_FIRST = re.compile(
-    _WEEKDAY + rb"(?P<day>[0-9]{1,2})[ /-]" + _NAME + rb"[ /-](?P<year>[0-9]{4})(?::|,? )" + _LOOSE + _OFFSET
+    _WEEKDAY + rb"(?P<day>[0-9]{1,2})[ /-]" + _NAME + rb"(?:[ /-](?P<year>[0-9]{4}))?(?::|,? )" + _LOOSE + _OFFSET
 )
 # 2026-11-27T06:30:01.123456+01:00 · 2026/11/27 06:30:01 · 2026:11:27-06:30:01 · 2026-11-27T06:30Z
 _ISO = re.compile(
-    rb"(?P<year>[0-9]{4})[-/:](?P<month>[0-9]{1,2})[-/:](?P<day>[0-9]{1,2})(?:[Tt_-]|,? )"
+    rb"(?P<year>[0-9]{4})[-/:.](?P<month>[0-9]{1,2})[-/:.](?P<day>[0-9]{1,2})(?:[Tt_-]|,? )"
     rb"(?P<clock>[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?)(?:[.,](?P<fraction>[0-9]++))?(?: ?(?P<half>[AaPp])\.?[Mm]\.?)?"
     + _OFFSET
 )
-# 20261127T063001Z · 20261127 06:30:01
+# 20261127T063001Z · 20261127 06:30:01 · 20261127063001
 _BASIC = re.compile(
-    rb"(?P<year>[0-9]{4})(?P<month>[0-9]{2})(?P<day>[0-9]{2})[Tt -](?P<clock>[0-9]{2}:?[0-9]{2}:?[0-9]{2})"
+    rb"(?P<year>[0-9]{4})(?P<month>[0-9]{2})(?P<day>[0-9]{2})[Tt -]?(?P<clock>[0-9]{2}:?[0-9]{2}:?[0-9]{2})"
     rb"(?:[.,](?P<fraction>[0-9]++))?" + _OFFSET
 )
 # 11/27/2026 6:30:01 AM · 27.11.2026 06:30:01
@@ -93,6 +93,8 @@ def leading(data: bytes, start: int, now: float, utc_offset: float | None) -> St
         mark = data[start + 4 : start + 5]
         if mark and mark in b"-/:":
             return _by_groups(data, _ISO.match(data, start) or _YEAR_FIRST.match(data, start), now, utc_offset)
+        if mark == b"." and (found := _ISO.match(data, start)):
+            return _by_groups(data, found, now, utc_offset)
         if mark == b" ":
             return _by_groups(data, _YEAR_FIRST.match(data, start) or _DAY_FIRST.match(data, start), now, utc_offset)
         return (

@@ -158,8 +158,9 @@ def test_the_level_between_host_and_tag_is_no_tag() -> None:
 
 
 def test_pairs_behind_a_word_leave_it_the_host() -> None:
-    check(b'<13>%b usg src="10.0.0.1:1" dst="a b" x=1' % BSD, host=b"usg", text=b'src="10.0.0.1:1" dst="a b" x=1')
-    check(b"<13>%b error code=5 happened" % BSD, host=b"-", text=b"error code=5 happened")
+    pairs = b'src="10.0.0.1:1" dst="a b" note="x" user="y" cat="z"'
+    check(b"<13>%b usg %b" % (BSD, pairs), host=b"usg", text=pairs)
+    check(b"<13>%b login user=bob code=5 failed" % BSD, host=b"-", text=b"login user=bob code=5 failed")
 
 
 def test_an_access_log_has_its_own_time() -> None:
@@ -170,9 +171,10 @@ def test_an_access_log_has_its_own_time() -> None:
 @pytest.mark.parametrize(
     ("line", "host", "application", "text"),
     [
-        (b'web darktrace {"a": 1}', b"web", b"darktrace", b'{"a": 1}'),
-        (b'web {"a": 1}', b"web", b"-", b'{"a": 1}'),
-        (b"web     at org.example.Main", b"web", b"-", b"    at org.example.Main"),
+        (b'web1 darktrace {"a": 1}', b"web1", b"darktrace", b'{"a": 1}'),
+        (b'web1 {"a": 1}', b"web1", b"-", b'{"a": 1}'),
+        (b'received event {"a": 1}', b"-", b"-", b'received event {"a": 1}'),
+        (b"web1     at org.example.Main", b"web1", b"-", b"    at org.example.Main"),
         (b"web,f5_irule=x,src=1", b"web", b"-", b"f5_irule=x,src=1"),
         (b"nasapi[19090] - log - text", b"-", b"nasapi", b"- log - text"),
     ],
