@@ -69,9 +69,8 @@ KIND = Kind(
         "On the machine: `rsyslogd -N1` finds no error, `journalctl -u rsyslog -n 20` shows no suspended action.",
     ),
     traps=(
-        ("A machine that has only the journal (no rsyslog, and none wanted) sends by an agent that reads the "
-        "journal: `appliance sources alloy` or `appliance sources fluent-bit`. systemd-journal-upload speaks a "
-        "protocol of its own, which this forwarder does not take."),
+        ("A machine that has only the journal (no rsyslog, and none wanted): `appliance sources journald`, or an "
+        "agent that reads the journal, `appliance sources alloy` or `appliance sources fluent-bit`."),
         ("By TLS the name in the lines has to be one of this forwarder's certificate, and the machine has to "
         "resolve it: `appliance tls show` lists the names."),
         ("RHEL with SELinux lets rsyslog connect only to known ports: for a port other than 514, 601, 6514 and "

@@ -94,7 +94,7 @@ def test_a_better_transport_that_is_closed_is_named() -> None:
 def test_the_kinds_of_a_datacentre_are_there() -> None:
     assert set(NAMES) >= {
         "vyos", "xcp-ng", "xen-orchestra", "truenas", "linux", "syslog-ng", "alloy", "fluent-bit", "kubernetes",
-        "proxmox", "esxi", "opnsense", "pfsense", "unifi", "mikrotik", "cisco-ios", "cisco-asa", "meraki",
+        "proxmox", "journald", "esxi", "opnsense", "pfsense", "unifi", "mikrotik", "cisco-ios", "cisco-asa", "meraki",
         "fortigate", "synology", "docker", "windows", "haproxy", "netapp",
     }  # fmt: skip
 
@@ -193,6 +193,15 @@ def test_truenas_has_each_version_by_tcp() -> None:
     assert "192.0.2.9:514, Transport TCP" in lines
     assert "Syslog Server: 192.0.2.9:514\nSyslog Transport: TCP" in lines
     assert "Syslog Server: [2001:db8::9]:514" in text("truenas", Forwarder("2001:db8::9", "f", tcp=514))
+
+
+def test_a_machine_with_the_journal_only_sends_in_the_framing_that_each_transport_wants() -> None:
+    assert "Address=192.0.2.9:514\nProtocol=tcp\nLogFormat=rfc5424" in text("journald")
+    assert "Address=[2001:db8::9]:6514\nProtocol=tls\nLogFormat=rfc5425" in text(
+        "journald", Forwarder("2001:db8::9", "fwd", tls=6514)
+    )
+    asks = Forwarder("192.0.2.9", "fwd", tls=6514, tcp=514, wants_client_certificate=True)
+    assert {variant.transport for variant in recipe("journald", asks).variants} == {"tcp"}
 
 
 # ---- agents ---------------------------------------------------------------------------------
