@@ -18,7 +18,18 @@ from pathlib import Path
 from bench import load
 from bench.growth import growth
 from bench.rsyslog import start_omfwd, start_rsyslog
-from bench.run import Result, Running, Start, free_port, measure, peer, relay_config, start_relay, wait_for
+from bench.run import (
+    Result,
+    Running,
+    Start,
+    free_port,
+    measure,
+    peer,
+    relay_config,
+    start_receiver,
+    start_relay,
+    wait_for,
+)
 
 OLD = 6 * 3600.0  # seconds before now, over which lines lie that a sender has kept through an outage
 
@@ -41,6 +52,16 @@ def rsyslog_and_relay(directory: Path, sink: int, *, udp: bool = False) -> Runni
     config = relay_config(directory, sink, listen={"http": http}, handover=handover)
     processes = {"relay": start_relay(directory, config, http)}
     port, processes["rsyslogd"] = start_rsyslog(directory, handover, udp=udp)
+    return Running(port, processes, directory)
+
+
+def receiver_and_relay(directory: Path, sink: int) -> Running:
+    """Starts what plain TCP goes through in the appliance: the receiver, and our relay behind it."""
+    http = free_port()
+    handover = directory / "handover"
+    config = relay_config(directory, sink, listen={"http": http}, handover=handover)
+    processes = {"relay": start_relay(directory, config, http)}
+    port, processes["receiver"] = start_receiver(directory, handover)
     return Running(port, processes, directory)
 
 
@@ -145,8 +166,9 @@ def main() -> int:
             ("relay, TCP, RFC 3164", relay("syslog_tcp"), lambda: by_3164(shape)),
             ("relay, TCP, 6 h old", relay("syslog_tcp"), lambda: by_tcp(old)),
             ("relay, RELP", relay("relp"), lambda: by_relp(shape)),
-            ("rsyslog + relay, TCP", rsyslog_and_relay, lambda: by_tcp(shape)),
-            ("rsyslog + relay, TCP, RFC 3164", rsyslog_and_relay, lambda: by_3164(shape)),
+            ("receiver + relay, TCP", receiver_and_relay, lambda: by_tcp(shape)),
+            ("receiver + relay, TCP, RFC 3164", receiver_and_relay, lambda: by_3164(shape)),
+            ("rsyslog + relay, RELP", rsyslog_and_relay, lambda: by_relp(shape)),
         ]
         for name, start, send in rows:
             if wanted(name):

@@ -13,13 +13,14 @@ ROTATE = Path(__file__).parents[1] / "image/elements/forwarder/files/usr/lib/app
 
 
 def start_rsyslog(directory: Path, handover: Path, *, udp: bool) -> tuple[int, subprocess.Popen[bytes]]:
-    """Start rsyslogd, which hands over to a relay by files below `handover`; its own port and process."""
-    tcp = free_port()
+    """Start rsyslogd, which hands over to a relay by files below `handover`; its port (RELP, or UDP) and process."""
+    relp = free_port()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         udp_port = int(probe.getsockname()[1])
     listeners = model.Listeners(
-        tcp=model.TcpListener(port=tcp, address="127.0.0.1"),
+        tcp=None,
+        relp=model.RelpListener(port=relp, address="127.0.0.1"),
         udp=model.UdpListener(port=udp_port, address="127.0.0.1") if udp else None,
         journal=False,
     )
@@ -38,8 +39,8 @@ def start_rsyslog(directory: Path, handover: Path, *, udp: bool) -> tuple[int, s
     file = directory / "rsyslog.conf"
     file.write_text(render(config, paths=paths))
     subprocess.run([str(ROTATE), "start", str(file)], check=True)
-    process = _run(directory, file, tcp)
-    return (udp_port if udp else tcp), process
+    process = _run(directory, file, relp)
+    return (udp_port if udp else relp), process
 
 
 def start_omfwd(directory: Path, forwarder: int) -> tuple[int, subprocess.Popen[bytes]]:

@@ -146,6 +146,25 @@ def start_relay(directory: Path, config: Path, port: int) -> subprocess.Popen[by
     return process
 
 
+def start_receiver(directory: Path, handover: Path) -> tuple[int, subprocess.Popen[bytes]]:
+    """Start our receiver of plain TCP, which hands over by files below `handover`; its port and process."""
+    port = free_port()
+    config = {
+        "loki": {"url": "http://127.0.0.1:9/loki/api/v1/push"},
+        "listeners": {"tcp": {"port": port, "address": "127.0.0.1"}, "queue": {"max_disk": "2GiB"}},
+        "relay": {"listen": {"handover": str(handover)}, "spool": {"min_free": 0}},
+    }
+    file = directory / "receiver.yaml"
+    file.write_text(json.dumps(config))
+    log = (directory / "receiver.log").open("wb")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "appliance", "relay", "receive", "--config", str(file)],
+        stdout=log, stderr=log, env={**os.environ, "RUNTIME_DIRECTORY": str(directory)},
+    )  # fmt: skip
+    wait_for(port)
+    return port, process
+
+
 @contextlib.contextmanager
 def workspace() -> Iterator[Path]:
     """A directory on a real disk, removed afterwards, and a sink stopped."""

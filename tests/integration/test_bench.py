@@ -77,7 +77,7 @@ def test_the_first_table_has_the_floor_the_relay_alone_and_the_whole_box() -> No
     rows = bench("--messages", "5000")
     assert list(rows) == [
         "floor, TCP", "relay, TCP", "relay, TCP, RFC 3164", "relay, TCP, 6 h old", "relay, RELP",
-        "rsyslog + relay, TCP", "rsyslog + relay, TCP, RFC 3164",
+        "receiver + relay, TCP", "receiver + relay, TCP, RFC 3164", "rsyslog + relay, RELP",
     ]  # fmt: skip
     assert all(row["lost"] == "0" and int(row["rss"]) > 10 for row in rows.values())
     assert all(
