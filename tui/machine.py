@@ -19,6 +19,7 @@ from appliance.config.load import load, read
 from appliance.config.model import Config, Loki
 from appliance.errors import ApplianceError
 from appliance.host.apply import Host, Plan, Result, Step, apply, confirm, host_at, make_plan, revert_unconfirmed
+from appliance.host.journal import said_once
 from appliance.host.layout import SECRETS, TLS
 from appliance.host.status.facts import Facts
 from appliance.host.status.gather import gather
@@ -66,7 +67,11 @@ class Machine:
         answer = self.host.readers(
             ["journalctl", *which, "--no-pager", "--output=short-iso", f"--lines={lines}"], timeout=15
         )
-        return answer.out if answer.ok else f"the journal cannot be read: {answer.reason}"
+        return (
+            "\n".join(said_once(answer.out.splitlines()))
+            if answer.ok
+            else f"the journal cannot be read: {answer.reason}"
+        )
 
     def authority(self) -> str:
         """Return the certificate of our own authority for senders to trust, with its fingerprint."""

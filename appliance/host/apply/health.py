@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from appliance.config.model import Config
 from appliance.host.apply import actions
+from appliance.host.journal import said_once
 from appliance.host.runner import Answer, Runner
 from appliance.host.sockets import listening
 from appliance.host.system.complete import complete
@@ -91,11 +92,11 @@ def failure_reason(command: Sequence[str], answer: Answer, runner: Runner, *, si
 def journal_reason(unit: str, runner: Runner, since: float | None = None) -> str:
     """Return the last errors a unit wrote since then, its warnings when it wrote none; empty without any."""
     began = ["--since", f"@{int(since)}"] if since is not None else []
-    for level, lines in (("err", _ERRORS), ("warning", 1)):
+    for level, lines in (("err", 2 * _ERRORS), ("warning", 1)):
         command = ["journalctl", "-u", unit, *began, "-p", level, "-n", str(lines), "-o", "cat", "--no-pager"]
         answer = runner(command, timeout=10)
         said = [" ".join(line.split())[:300] for line in answer.out.splitlines()] if answer.ok else []
-        said = list(dict.fromkeys(line for line in said if line and line != "-- No entries --"))
+        said = said_once(line for line in said if line and line != "-- No entries --")
         if said:
-            return "; ".join(said)
+            return "; ".join(dict.fromkeys(said[-_ERRORS:]))
     return ""
