@@ -38,8 +38,6 @@ def begin(loki: LokiUnderTest, start_relay: StartRelay, tmp_path: Path, processe
 
 def as_compiled(dialect: Dialect) -> Dialect:
     """What the relay's compiled path does before the parser is asked, for whatever way a message came."""
-    if dialect.name == "RFC 5424 with a time that is none":  # the header is read, its time kept as metadata
-        return dataclasses.replace(dialect, text=b"text", host="h", app="app", words=("timestamp",))
     if dialect.name == "NUL is escaped":  # one at the end is an end
         return dataclasses.replace(dialect, text=b"a#000b")
     return dialect
