@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.harness.certificates import of_loopback
 from tests.harness.processes import Process, Relay, Rsyslogd
 from tests.harness.rsyslog import ApplianceRsyslog, listeners
 from tests.loki_double import InProcessLoki, LokiProcess, LokiUnderTest, RealLoki, real_loki_binary
@@ -66,14 +67,14 @@ def start_relay(tmp_path: Path, processes: list[Process]) -> StartRelay:
 
 @pytest.fixture
 def start_rsyslog(tmp_path: Path, processes: list[Process]) -> StartRsyslog:
-    """start_rsyslog(relay) -> (the appliance's rsyslogd, its TCP port, its RELP port)."""
+    """start_rsyslog(relay) -> (the appliance's rsyslogd, its TLS port, its RELP port)."""
 
     def start(relay: Relay, *, name: str = "rsyslog") -> tuple[Rsyslogd, int, int]:
-        listen = listeners("tcp", "relp")
-        assert listen.tcp and listen.relp
+        listen = listeners("tls", "relp", tls=of_loopback().wanting("none"))
+        assert listen.tls and listen.relp
         rsyslogd = ApplianceRsyslog(tmp_path / name, listen, relay.handover)
         processes.append(rsyslogd)
         rsyslogd.ready()
-        return rsyslogd, listen.tcp.port, listen.relp.port
+        return rsyslogd, listen.tls.port, listen.relp.port
 
     return start

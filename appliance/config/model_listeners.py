@@ -76,7 +76,7 @@ class Queue(Section):
     ] = None
     memory_messages: Annotated[
         int, Meta(description="Messages that rsyslog holds in memory while it cannot write to the disk.", ge=1000)
-    ] = 200000
+    ] = 50000
     max_disk: Annotated[
         Size,
         Meta(

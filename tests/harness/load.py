@@ -1,6 +1,7 @@
 """Load in the background: numbered messages by RELP or plain TCP at a rate, while a test breaks things."""
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -78,19 +79,26 @@ class RelpLoad:
 
 
 class TcpLoad:
-    """Sends `n=0 …` over one connection of plain TCP, which is not acknowledged: it waits where it is held back.
+    """Sends `n=0 …` over one connection of TCP or TLS, which is not acknowledged: it waits where it is held back.
 
     `rate` is in messages a second, 0 for as fast as they are taken.
     """
 
     def __init__(
-        self, port: int, *, rate: float = 0, total: int = 0, make: Callable[[int], bytes] | None = None
+        self,
+        port: int,
+        *,
+        rate: float = 0,
+        total: int = 0,
+        make: Callable[[int], bytes] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.produced = 0
         self._rate, self._total = rate, total
         self._make = make or (lambda number: next(numbered((number,))))
         self._stop = threading.Event()
-        self._socket = socket.create_connection(("127.0.0.1", port))
+        plain = socket.create_connection(("127.0.0.1", port))
+        self._socket = tls.wrap_socket(plain, server_hostname="localhost") if tls else plain
         self._thread = threading.Thread(target=self._run, name="tcp-load", daemon=True)
         self._thread.start()
 
@@ -101,6 +109,8 @@ class TcpLoad:
                 self._stop.wait(ahead)
             self._socket.sendall(octet_counted(self._make(self.produced + n) for n in range(50)))
             self.produced += 50
+        if isinstance(self._socket, ssl.SSLSocket):
+            self._socket = self._socket.unwrap()
         self._socket.shutdown(socket.SHUT_WR)
 
     def finish(self, timeout: float = 60, *, stop: bool = True) -> int:

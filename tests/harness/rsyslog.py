@@ -9,28 +9,21 @@ from typing import Any
 from appliance.config import model
 from appliance.config.units import Size
 from appliance.host.rsyslog import Paths, render
+from tests.harness.certificates import of_loopback
 from tests.harness.net import free_port
 from tests.harness.processes import ROOT, Rsyslogd
 
 ROTATE = ROOT / "image/elements/forwarder/files/usr/lib/appliance/rotate-handover"
 LOOPBACK = "127.0.0.1"
-# On the machine the receiver has plain TCP. Here it gives rsyslogd a load, at little cost for the sender.
-_TCP = """
-module(load="imptcp" threads="2")
-input(type="imptcp" name="tcp" port="{port}" address="{address}" maxSessions="{sessions}" maxFrameSize="{frame}"
-    supportOctetCountedFraming="on" flowControl="on" notifyOnConnectionClose="off" rateLimit.interval="0"
-    ruleset="queue")
-"""
 
 
 def listeners(*names: str, tls: model.ServerTls | None = None, **queue_settings: Any) -> model.Listeners:
-    """The listeners named, each on a free port of loopback; `journal` off unless named."""
+    """The listeners of rsyslog named, each on a free port of loopback; `journal` off unless named."""
     server = tls or model.ServerTls()
     made: dict[str, Any] = {
         "udp": lambda: model.UdpListener(
             port=free_port(socket.SOCK_DGRAM), address=LOOPBACK, receive_buffer=Size(4 * 2**20)
         ),
-        "tcp": lambda: model.TcpListener(port=free_port(), address=LOOPBACK),
         "tls": lambda: model.TlsListener(port=free_port(), address=LOOPBACK, tls=server),
         "relp": lambda: model.RelpListener(port=free_port(), address=LOOPBACK),
         "relp_tls": lambda: model.RelpTlsListener(port=free_port(), address=LOOPBACK, tls=server),
@@ -39,6 +32,11 @@ def listeners(*names: str, tls: model.ServerTls | None = None, **queue_settings:
     return model.Listeners(
         **{"journal": False, **{name: made[name]() for name in names}}, queue=model.Queue(**queue_settings)
     )
+
+
+def by_tls(*names: str, **queue: Any) -> model.Listeners:
+    """TLS, which goes through rsyslog's queue and can be held back, and those named; clients use `client_tls()`."""
+    return listeners("tls", *names, tls=of_loopback().wanting("none"), **queue)
 
 
 def configuration(listen: model.Listeners, **relay: Any) -> model.Config:
@@ -74,14 +72,6 @@ class ApplianceRsyslog(Rsyslogd):
             ),
             stats_interval=1,
         )
-        if listen.tcp:
-            longest = int(configuration(listen, **relay).relay.connections.max_message)
-            text += _TCP.format(
-                port=listen.tcp.port,
-                address=listen.tcp.address or "",
-                sessions=listen.tcp.max_connections,
-                frame=max(longest + 8192, 200_000),
-            )
         super().__init__(directory, text)
         self.env = {"LC_ALL": "C", "TZ": zone}
 
@@ -98,7 +88,7 @@ class ApplianceRsyslog(Rsyslogd):
 
     def ready(self) -> "ApplianceRsyslog":
         """Start and wait until the listeners are there."""
-        stream = (self.listen.tcp, self.listen.tls, self.listen.relp, self.listen.relp_tls)
+        stream = (self.listen.tls, self.listen.relp, self.listen.relp_tls)
         self.up(*[listener.port for listener in stream if listener])
         if self.listen.udp:
             wait_for_udp(self.listen.udp.port)

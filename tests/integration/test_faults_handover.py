@@ -3,7 +3,7 @@
 import json
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,13 @@ import pytest
 
 from appliance.config import model
 from appliance.config.units import Size
+from appliance.relay.handover.writer import HandoverWriter
 from tests.conftest import StartRelay
+from tests.harness.certificates import client_tls
 from tests.harness.load import RelpLoad, TcpLoad
 from tests.harness.net import wait_until
-from tests.harness.processes import Process, Relay
-from tests.harness.rsyslog import ApplianceRsyslog, listeners
+from tests.harness.processes import ROOT, Process, Relay
+from tests.harness.rsyslog import ApplianceRsyslog, by_tls, listeners
 from tests.harness.senders import numbered, octet_counted, rfc5424, send_tcp, send_udp
 from tests.harness.small_disk import fill, small_disk
 from tests.loki_double import LokiUnderTest
@@ -36,11 +38,16 @@ def test_a_relay_killed_again_and_again_takes_each_record_once(
     """Batches hold records of the files and of senders of the relay itself; Loki takes no push while it is killed."""
     loki = loki_process
     relay = start_relay(loki.push_url, {"relay": {"batch": {"size": "128KiB", "age": "200ms"}}})
-    rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("tcp", "relp"), relay.handover).ready()
+    rsyslog = ApplianceRsyslog(tmp_path / "r", by_tls("relp"), relay.handover).ready()
     processes.append(rsyslog)
-    assert rsyslog.listen.tcp and rsyslog.listen.relp
+    assert rsyslog.listen.tls and rsyslog.listen.relp
     loki.fault("refuse")  # what is in flight to Loki when the relay dies may come twice: that is another promise
-    files = TcpLoad(rsyslog.listen.tcp.port, rate=4000, make=lambda n: rfc5424(f"n={n}", application="tcp"))
+    files = TcpLoad(
+        rsyslog.listen.tls.port,
+        tls=client_tls(),
+        rate=4000,
+        make=lambda n: rfc5424(f"n={n}", application="tls"),
+    )
     relp = RelpLoad(rsyslog.listen.relp.port, rate=2000, make=lambda n: rfc5424(f"n={n}", application="relp"))
     seed = random.randrange(10**6)
     moments = random.Random(seed)
@@ -50,7 +57,7 @@ def test_a_relay_killed_again_and_again_takes_each_record_once(
         send_tcp(relay.syslog_tcp, octet_counted([rfc5424("other", application="other")] * 50))
         relay.kill()
         relay.up()
-    sent = {"tcp": files.finish(), "relp": relp.finish()}
+    sent = {"tls": files.finish(), "relp": relp.finish()}
     wait_until(lambda: handover(relay)["backlog_bytes"] == 0, 30)
     loki.clear()
     for application, count in sent.items():
@@ -68,15 +75,15 @@ def test_positions_hold_when_segments_are_sent_at_once_and_most_records_are_drop
     rules = [{"source_labels": ["__syslog_message_app_name"], "regex": "noise", "action": "drop"}]
     labels = {"relabel_configs": rules}
     relay = start_relay(loki.push_url, {"labels": labels, "relay": {"batch": {"age": "100ms"}}})
-    rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("tcp", max_disk=8 * MIB), relay.handover).ready()
+    rsyslog = ApplianceRsyslog(tmp_path / "r", by_tls(max_disk=8 * MIB), relay.handover).ready()
     processes.append(rsyslog)
-    assert rsyslog.listen.tcp
+    assert rsyslog.listen.tls
     kept = 0
     for round in range(8):
         noise = [rfc5424("x" * 300, application="noise")] * 3000
-        send_tcp(rsyslog.listen.tcp.port, octet_counted(noise))
+        send_tcp(rsyslog.listen.tls.port, octet_counted(noise), tls=client_tls())
         if round % 2:
-            send_tcp(rsyslog.listen.tcp.port, octet_counted(numbered(range(kept, kept + 100))))
+            send_tcp(rsyslog.listen.tls.port, octet_counted(numbered(range(kept, kept + 100))), tls=client_tls())
             kept += 100
         wait_until(lambda: handover(relay)["backlog_bytes"] == 0, 20)
         if round % 3 == 2:
@@ -145,13 +152,17 @@ def test_on_a_full_disk_rsyslog_loses_nothing_and_its_senders_wait(
 ) -> None:
     settings = {"relay": {"listen": {"handover": str(disk / "handover")}}}
     relay = start_relay(loki.push_url, settings, up=False)
-    listen = listeners("tcp", "relp", max_disk=512 * MIB, memory_messages=2000)
+    listen = by_tls("relp", max_disk=512 * MIB, memory_messages=2000)
     rsyslog = ApplianceRsyslog(tmp_path / "r", listen, disk / "handover", connections=SHORT).ready()
     processes.append(rsyslog)
     filler = fill(disk)
-    assert listen.tcp and listen.relp
-    tcp = TcpLoad(listen.tcp.port, make=lambda n: rfc5424(f"n={n} " + "x" * 300, application="tcp"))
-    relp = RelpLoad(listen.relp.port, make=lambda n: rfc5424(f"n={n} " + "x" * 300, application="relp"), patience=120)
+    assert listen.tls and listen.relp
+
+    def of(application: str) -> Callable[[int], bytes]:
+        return lambda n: rfc5424(f"n={n} ".ljust(300, "x"), application=application)
+
+    tls = TcpLoad(listen.tls.port, tls=client_tls(), make=of("tls"))
+    relp = RelpLoad(listen.relp.port, make=of("relp"), patience=120)
     wait_until(rsyslog.gate.exists, 30, what=lambda: rsyslog.output[-2000:])
     time.sleep(2)
     before = relp.produced
@@ -160,7 +171,7 @@ def test_on_a_full_disk_rsyslog_loses_nothing_and_its_senders_wait(
     relay.up()  # its spool is elsewhere; it reads, deletes, and opens the gate
     wait_until(lambda: relp.produced > before, 30)
     filler.unlink()
-    sent = {"tcp": tcp.finish(), "relp": relp.finish()}
+    sent = {"tls": tls.finish(), "relp": relp.finish()}
     for application, count in sent.items():
         query = f'{{application="{application}"}}'
         wait_until(
@@ -208,11 +219,15 @@ def test_a_reader_that_is_hours_behind_catches_up_in_order(
     loki: LokiUnderTest, start_relay: StartRelay, tmp_path: Path, processes: list[Process]
 ) -> None:
     relay = start_relay(loki.push_url, up=False)
-    rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("tcp", max_disk=128 * MIB), relay.handover).ready()
+    rsyslog = ApplianceRsyslog(tmp_path / "r", by_tls(max_disk=128 * MIB), relay.handover).ready()
     processes.append(rsyslog)
-    assert rsyslog.listen.tcp
+    assert rsyslog.listen.tls
     for first in range(0, 100_000, 20_000):
-        send_tcp(rsyslog.listen.tcp.port, octet_counted(numbered(range(first, first + 20_000), size=200)))
+        send_tcp(
+            rsyslog.listen.tls.port,
+            octet_counted(numbered(range(first, first + 20_000), size=200)),
+            tls=client_tls(),
+        )
     time.sleep(1)
     assert len(list((relay.handover / "rsyslog").glob("*.log"))) > 6
     relay.up()
@@ -249,12 +264,12 @@ def test_the_backlog_and_its_age_are_shown_while_the_spool_takes_nothing(
 ) -> None:
     full_soon = {"batch": {"size": "256KiB"}, "spool": {"max_size": "1MiB", "reserve": "0B"}}
     relay = start_relay(loki.push_url, {"relay": full_soon})
-    rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("tcp"), relay.handover).ready()
+    rsyslog = ApplianceRsyslog(tmp_path / "r", by_tls(), relay.handover).ready()
     processes.append(rsyslog)
-    assert rsyslog.listen.tcp
+    assert rsyslog.listen.tls
     loki.fault("refuse")
     text = [rfc5424(f"n={n} {random.randbytes(150).hex()}") for n in range(20_000)]
-    send_tcp(rsyslog.listen.tcp.port, octet_counted(text))
+    send_tcp(rsyslog.listen.tls.port, octet_counted(text), tls=client_tls())
     wait_until(lambda: handover(relay)["backlog_bytes"] > 2 * MIB and handover(relay)["oldest_age"] > 1, 30)
     assert relay.rss() < 120 * MIB
     metrics = relay.get("/metrics")[1]
@@ -265,3 +280,28 @@ def test_the_backlog_and_its_age_are_shown_while_the_spool_takes_nothing(
     tally = loki.tally(20_000)
     assert (tally.lost, tally.duplicates) == (0, 0)
     wait_until(lambda: handover(relay)["backlog_bytes"] == 0, 10)
+
+
+def test_a_block_that_the_disk_does_not_give_back_costs_its_own_records_only(
+    loki: LokiUnderTest, start_relay: StartRelay, tmp_path: Path
+) -> None:
+    """Of 60 records of 1,000 bytes the fifth block of 4 KiB is lost, and with it those that it has a part of."""
+    root = tmp_path / "handover"
+    writer = HandoverWriter(root / "rsyslog", max_backlog=64 * MIB)
+    line = b"1795770601.123456 10.0.0.9 udp <13>1 - host app - - - n=%d "
+    assert writer.append(b"".join((line % n).ljust(999, b"x") + b"\n" for n in range(60)))
+    [file] = (root / "rsyslog").glob("*.log")
+    relay = start_relay(
+        loki.push_url,
+        {"relay": {"listen": {"handover": str(root)}}},
+        env={"PYTHONPATH": str(ROOT / "tests/harness/bad_block"), "BAD_FILE": file.name, "BAD_BLOCK": "4"},
+    )
+    wait_until(lambda: "cannot be read" in relay.get("/status")[1], 10)
+    lost = set(range(4 * 4096 // 1000, (5 * 4096 - 1) // 1000 + 1))
+    wait_until(lambda: loki.count() >= 60 - len(lost), 30, what=lambda: (loki.count(), relay.output[-2000:]))
+    time.sleep(1.5)
+    tally = loki.tally(60)
+    assert (tally.lost, tally.duplicates) == (len(lost), 0)
+    writer_status = handover(relay)["writers"]["rsyslog"]
+    assert 4096 <= writer_status["unreadable_bytes"] < 3 * 4096
+    assert "did not give back" in relay.get("/status")[1]

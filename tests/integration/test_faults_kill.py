@@ -14,6 +14,7 @@ import urllib.request
 import pytest
 
 from tests.conftest import StartRelay, StartRsyslog
+from tests.harness.certificates import client_tls
 from tests.harness.load import RelpLoad
 from tests.harness.net import wait_until
 from tests.harness.senders import numbered, octet_counted, send_tcp
@@ -68,12 +69,12 @@ def test_a_restarted_rsyslogd_loses_nothing_that_it_acknowledged(
 ) -> None:
     loki = loki_process
     relay = start_relay(loki.push_url)
-    rsyslogd, tcp, relp = start_rsyslog(relay)
+    rsyslogd, tls, relp = start_rsyslog(relay)
     load = RelpLoad(relp, rate=4000, window=500)
     for _ in range(3):
         time.sleep(1)
         rsyslogd.terminate(30)
-        rsyslogd.up(tcp, relp)
+        rsyslogd.up(tls, relp)
     tally = arrives(loki, load.finish(), 60)
     assert tally.lost == 0
     # For each restart: what our client had not been acknowledged.
@@ -85,8 +86,8 @@ def test_rsyslogd_killed_after_it_handed_on_loses_nothing(
 ) -> None:
     relay = start_relay(loki.push_url)
     loki.fault("refuse")
-    rsyslogd, tcp, _ = start_rsyslog(relay)
-    send_tcp(tcp, octet_counted(numbered(range(5000))))
+    rsyslogd, tls, _ = start_rsyslog(relay)
+    send_tcp(tls, octet_counted(numbered(range(5000))), tls=client_tls())
     wait_until(lambda: _received(relay.get("/metrics")[1]) >= 5000, 15)
     time.sleep(1.2)  # a batch is closed and acknowledged within a second
     rsyslogd.kill()

@@ -13,10 +13,10 @@ from typing import Any
 
 import msgspec
 import pytest
-import trustme
 
 from appliance.config import model
 from appliance.config.units import Size
+from tests.harness.certificates import Certificates
 from tests.harness.handover_sink import HandoverSink, Record
 from tests.harness.net import wait_until
 from tests.harness.relp_client import RelpClient
@@ -50,9 +50,9 @@ def arrived(sink: HandoverSink, count: int, rsyslog: ApplianceRsyslog) -> list[R
     return sink.parsed()
 
 
-def test_tcp_takes_octet_counted_and_lf_frames_of_one_connection(start: Start) -> None:
-    rsyslog, sink = start("tcp")
-    assert rsyslog.listen.tcp
+def test_tls_takes_octet_counted_and_lf_frames_of_one_connection(start: Start, certificates: Certificates) -> None:
+    rsyslog, sink = start("tls", tls=certificates.wanting("none"))
+    assert rsyslog.listen.tls
     stream = (
         octet_counted([HEAD + b"one", HEAD + b"two\nlines", b"<30>Nov 23 10:00:00 h p: three\r\n"])
         + HEAD
@@ -62,22 +62,27 @@ def test_tcp_takes_octet_counted_and_lf_frames_of_one_connection(start: Start) -
         + HEAD
         + b"seven\n"
     )
-    with socket.create_connection(("127.0.0.1", rsyslog.listen.tcp.port)) as sender:
-        for at in range(0, len(stream), 7):  # in pieces: a frame ends where it ends, not where a segment does
-            sender.sendall(stream[at : at + 7])
-        records = arrived(sink, 7, rsyslog)
+    with socket.create_connection(("127.0.0.1", rsyslog.listen.tls.port)) as plain:
+        with certificates.client().wrap_socket(plain, server_hostname="localhost") as sender:
+            for at in range(0, len(stream), 7):  # in pieces: a frame ends where it ends, not where a segment does
+                sender.sendall(stream[at : at + 7])
+            records = arrived(sink, 7, rsyslog)
     assert sorted(record.text for record in records) == sorted(
         [b"one", b"two\nlines", b"three", b"four", b"five", b"six", b"seven"]
     )
-    assert {(record.input, record.sender) for record in records} == {("tcp", "127.0.0.1")}
+    assert {(record.input, record.sender) for record in records} == {("tls", "127.0.0.1")}
 
 
-def test_a_message_of_64_kib_arrives_whole_and_one_beyond_the_limit_costs_only_itself(start: Start) -> None:
-    rsyslog, sink = start("tcp", "relp", connections=model.Connections(max_message=Size(100 * 1024)))
-    assert rsyslog.listen.tcp and rsyslog.listen.relp
+def test_a_message_of_64_kib_arrives_whole_and_one_beyond_the_limit_costs_only_itself(
+    start: Start, certificates: Certificates
+) -> None:
+    limits = model.Connections(max_message=Size(100 * 1024))
+    rsyslog, sink = start("tls", "relp", tls=certificates.wanting("none"), connections=limits)
+    assert rsyslog.listen.tls and rsyslog.listen.relp
+    tls = certificates.client()
     long, longer = b"a" * 65536, b"b" * 150_000
-    send_tcp(rsyslog.listen.tcp.port, octet_counted([HEAD + long, HEAD + longer, HEAD + b"after"]))
-    send_tcp(rsyslog.listen.tcp.port, HEAD + long + b"\n" + HEAD + b"after lf\n")
+    send_tcp(rsyslog.listen.tls.port, octet_counted([HEAD + long, HEAD + longer, HEAD + b"after"]), tls=tls)
+    send_tcp(rsyslog.listen.tls.port, HEAD + long + b"\n" + HEAD + b"after lf\n", tls=tls)
     with closing(RelpClient(rsyslog.listen.relp.port)) as client:
         client.send([HEAD + long, HEAD + longer, HEAD + b"after relp"])
     wait_until(lambda: len(sink.records) >= 8, what=lambda: (len(sink.records), rsyslog.output[-2000:]))
@@ -90,9 +95,9 @@ def test_a_message_of_64_kib_arrives_whole_and_one_beyond_the_limit_costs_only_i
     assert all(100 * 1024 < len(text) < 120 * 1024 and not text.strip(b"b") for text in cut)
 
 
-@pytest.mark.parametrize("name", ["udp", "tcp", "tls", "relp", "relp_tls"])
+@pytest.mark.parametrize("name", ["udp", "tls", "relp", "relp_tls"])
 def test_a_message_as_long_as_can_be_arrives_whole_by_every_input(
-    start: Start, certificates: "Certificates", name: str
+    start: Start, certificates: Certificates, name: str
 ) -> None:
     rsyslog, sink = start(name, tls=certificates.wanting("none"))
     # A datagram holds no more than 65,507 bytes.
@@ -111,12 +116,13 @@ def test_a_message_as_long_as_can_be_arrives_whole_by_every_input(
     assert record.input == name
 
 
-def test_a_broken_frame_does_not_close_the_connection(start: Start) -> None:
-    rsyslog, sink = start("tcp")
-    assert rsyslog.listen.tcp
-    with socket.create_connection(("127.0.0.1", rsyslog.listen.tcp.port)) as sender:
-        sender.sendall(b"not syslog at all\n<<<>>>\n\xff\xfe\xfd\n" + HEAD + b"good\n")
-        records = arrived(sink, 4, rsyslog)
+def test_a_broken_frame_does_not_close_the_connection(start: Start, certificates: Certificates) -> None:
+    rsyslog, sink = start("tls", tls=certificates.wanting("none"))
+    assert rsyslog.listen.tls
+    with socket.create_connection(("127.0.0.1", rsyslog.listen.tls.port)) as plain:
+        with certificates.client().wrap_socket(plain, server_hostname="localhost") as sender:
+            sender.sendall(b"not syslog at all\n<<<>>>\n\xff\xfe\xfd\n" + HEAD + b"good\n")
+            records = arrived(sink, 4, rsyslog)
     assert [record.text for record in records if record.app == "app"] == [b"good"]
     assert {record.text for record in records if "unparsed" in record.words} == {
         b"not syslog at all",
@@ -125,19 +131,23 @@ def test_a_broken_frame_does_not_close_the_connection(start: Start) -> None:
     }
 
 
-def test_connections_over_the_limit_are_refused_and_those_within_go_on(tmp_path: Path) -> None:
-    listen = listeners("tcp")
-    assert listen.tcp
-    limited = msgspec.structs.replace(listen.tcp, max_connections=3)
-    listen = msgspec.structs.replace(listen, tcp=limited)
+def test_connections_over_the_limit_are_refused_and_those_within_go_on(
+    tmp_path: Path, certificates: Certificates
+) -> None:
+    listen = listeners("tls", tls=certificates.wanting("none"))
+    assert listen.tls
+    limited = msgspec.structs.replace(listen.tls, max_connections=3)
+    listen = msgspec.structs.replace(listen, tls=limited)
     rsyslog = ApplianceRsyslog(tmp_path / "r", listen, tmp_path / "handover").ready()
     time.sleep(0.3)  # the probe of ready() is gone
     try:
         with ExitStack() as stack:
-            senders = [stack.enter_context(socket.create_connection(("127.0.0.1", limited.port))) for _ in range(6)]
+            plain = [stack.enter_context(socket.create_connection(("127.0.0.1", limited.port))) for _ in range(6)]
             time.sleep(0.3)
-            for number, sender in enumerate(senders):
+            for number, connection in enumerate(plain):
                 try:
+                    sender = certificates.client().wrap_socket(connection, server_hostname="localhost")
+                    stack.enter_context(sender)
                     sender.sendall(HEAD + b"%d\n" % number)
                 except OSError:
                     assert number >= 3
@@ -148,36 +158,6 @@ def test_connections_over_the_limit_are_refused_and_those_within_go_on(tmp_path:
 
 
 # ---- TLS ------------------------------------------------------------------------------------------
-
-
-class Certificates:
-    """An authority that rsyslog trusts and one it does not."""
-
-    def __init__(self, directory: Path) -> None:
-        directory.mkdir()
-        self.authority, self.stranger = trustme.CA(), trustme.CA()
-        server = self.authority.issue_cert("localhost")
-        self.authority.cert_pem.write_to_path(directory / "ca.crt")
-        server.private_key_pem.write_to_path(directory / "server.key")
-        server.cert_chain_pems[0].write_to_path(directory / "server.crt")
-        self.server = model.ServerTls(
-            cert_file=str(directory / "server.crt"),
-            key_file=str(directory / "server.key"),
-            ca_file=str(directory / "ca.crt"),
-        )
-
-    def wanting(self, client_certificates: str, *names: str) -> model.ServerTls:
-        return msgspec.structs.replace(
-            self.server, client_certificates=client_certificates, permitted_names=list(names)
-        )
-
-    def client(self, name: str | None = None, *, by: trustme.CA | None = None) -> ssl.SSLContext:
-        """A client that trusts the authority, and bears a certificate with this name."""
-        context = ssl.create_default_context()
-        self.authority.configure_trust(context)
-        if name:
-            (by or self.authority).issue_cert(name, common_name=name).configure_cert(context)
-        return context
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.conftest import StartRelay
 from tests.harness.net import free_port, wait_until
 from tests.harness.processes import Process, Rsyslogd
 from tests.harness.rsyslog import ApplianceRsyslog, listeners
-from tests.harness.senders import send_tcp
+from tests.harness.senders import send_udp
 from tests.harness.small_disk import fill, small_disk
 from tests.loki_double import LokiUnderTest
 
@@ -24,11 +24,11 @@ def test_a_queue_that_waits_at_the_gate_is_seen_and_seen_to_drain(
     tmp_path: Path, processes: list[Process], loki: LokiUnderTest, start_relay: StartRelay
 ) -> None:
     relay = start_relay(loki.push_url, up=False)
-    rsyslog = ApplianceRsyslog(tmp_path / "rsyslog", listeners("tcp", "udp"), relay.handover).ready()
+    rsyslog = ApplianceRsyslog(tmp_path / "rsyslog", listeners("udp", "relp"), relay.handover).ready()
     processes.append(rsyslog)
-    assert rsyslog.listen.tcp
+    assert rsyslog.listen.udp
     rsyslog.gate.write_text("SUSPENDED\n")
-    send_tcp(rsyslog.listen.tcp.port, b"".join(b"<13>Nov 23 13:00:00 host app: n=%d \n" % n for n in range(300)))
+    send_udp(rsyslog.listen.udp.port, (b"<13>Nov 23 13:00:00 host app: n=%d " % n for n in range(300)))
 
     def told() -> Rsyslog | None:
         return read_impstats(rsyslog.statistics)
@@ -40,7 +40,7 @@ def test_a_queue_that_waits_at_the_gate_is_seen_and_seen_to_drain(
         what=lambda: told(),
     )
     assert isinstance(stalled, Rsyslog)
-    assert stalled.submitted["tcp"] == 300
+    assert stalled.submitted["udp"] == 300
     assert (stalled.discarded, stalled.failed, stalled.stale) == (0, 0, False)
     relay.up()  # it sees to the gate, too
     drained = wait_until(
@@ -55,15 +55,15 @@ def test_a_queue_that_waits_at_the_gate_is_seen_and_seen_to_drain(
 def test_what_rsyslog_could_not_write_is_counted_as_lost(tmp_path: Path, processes: list[Process]) -> None:
     """Without blocks reserved and without its gate, on a disk that is full: what status calls CRITICAL."""
     with small_disk(tmp_path, size=2 * 2**20) as disk:
-        rsyslog = ApplianceRsyslog(tmp_path / "rsyslog", listeners("tcp"), disk / "handover")
+        rsyslog = ApplianceRsyslog(tmp_path / "rsyslog", listeners("udp"), disk / "handover")
         config = rsyslog.config_file.read_text()
         config = re.sub(r"rotate-handover \d+ ", "rotate-handover 0 ", config)
         rsyslog.config_file.write_text(re.sub(r'externalstate.file="[^"]*"', 'externalstate.file="/none"', config))
         rsyslog.ready()
         processes.append(rsyslog)
         fill(disk)
-        assert rsyslog.listen.tcp
-        send_tcp(rsyslog.listen.tcp.port, b"".join(b"<13>Nov 23 13:00:00 host app: n=%d \n" % n for n in range(300)))
+        assert rsyslog.listen.udp
+        send_udp(rsyslog.listen.udp.port, (b"<13>Nov 23 13:00:00 host app: n=%d " % n for n in range(300)))
         wait_until(lambda: (state := read_impstats(rsyslog.statistics)) and state.failed > 0, 15)
         rsyslog.kill()
 

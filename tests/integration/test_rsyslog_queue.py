@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -15,12 +16,13 @@ import pytest
 from appliance.config import model
 from appliance.config.units import Size
 from tests.conftest import StartRelay
+from tests.harness.certificates import client_tls
 from tests.harness.handover_sink import HandoverSink
 from tests.harness.load import TcpLoad
 from tests.harness.net import wait_until
 from tests.harness.processes import Process, Relay
-from tests.harness.rsyslog import ApplianceRsyslog, listeners
-from tests.harness.senders import numbered, octet_counted, rfc5424, send_tcp, send_udp
+from tests.harness.rsyslog import ApplianceRsyslog, by_tls, listeners
+from tests.harness.senders import numbered, octet_counted, rfc5424, send_udp
 from tests.integration.test_faults_disk import is_full, random_text
 from tests.integration.test_faults_loki import arrives
 from tests.loki_double import LokiUnderTest
@@ -33,24 +35,30 @@ def numbers(sink: HandoverSink) -> collections.Counter[int]:
     return collections.Counter(int(match[1]) for raw in sink.records if (match := _NUMBER.search(raw)))
 
 
+def send(port: int, messages: Iterable[bytes]) -> None:
+    """Send over one connection and wait until rsyslog has read it to its end."""
+    with socket.create_connection(("127.0.0.1", port)) as plain:
+        with client_tls().wrap_socket(plain, server_hostname="localhost") as sender:
+            sender.sendall(octet_counted(messages))
+            sender.settimeout(30)
+            rest = sender.unwrap()
+            rest.shutdown(socket.SHUT_WR)
+            assert rest.recv(1) == b""
+
+
 def send_numbered(port: int, first: int, count: int) -> None:
-    """Send numbered messages over one connection and wait until rsyslog has read it to its end."""
-    with socket.create_connection(("127.0.0.1", port)) as sender:
-        sender.sendall(octet_counted(numbered(range(first, first + count), size=200)))
-        sender.shutdown(socket.SHUT_WR)
-        sender.settimeout(30)
-        assert sender.recv(1) == b""
+    send(port, numbered(range(first, first + count), size=200))
 
 
 def test_rsyslog_restarted_again_and_again_under_load_loses_nothing_before_the_real_relay(
     loki: LokiUnderTest, start_relay: StartRelay, tmp_path: Path, processes: list[Process]
 ) -> None:
     relay = start_relay(loki.push_url)
-    rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("tcp"), relay.handover).ready()
+    rsyslog = ApplianceRsyslog(tmp_path / "r", by_tls(), relay.handover).ready()
     processes.append(rsyslog)
-    assert rsyslog.listen.tcp
+    assert rsyslog.listen.tls
     for first in range(0, 50_000, 10_000):
-        send_numbered(rsyslog.listen.tcp.port, first, 10_000)
+        send_numbered(rsyslog.listen.tls.port, first, 10_000)
         rsyslog.terminate(30)
         rsyslog.ready()
     wait_until(lambda: loki.count() >= 50_000, 40, what=lambda: (loki.count(), rsyslog.output[-2000:]))
@@ -60,14 +68,14 @@ def test_rsyslog_restarted_again_and_again_under_load_loses_nothing_before_the_r
 
 def test_what_is_in_memory_when_rsyslog_is_stopped_is_handed_over_before_it_ends(tmp_path: Path) -> None:
     """The gate is shut, as the relay is away: a stop opens it for the little that there is."""
-    listen = listeners("tcp", max_disk=Size(8 * 2**20))
+    listen = by_tls(max_disk=Size(8 * 2**20))
     connections = model.Connections(max_message=Size(8192))
     rsyslog = ApplianceRsyslog(tmp_path / "r", listen, tmp_path / "handover", connections=connections).ready()
     sink = HandoverSink(tmp_path / "handover")
     try:
-        assert rsyslog.listen.tcp
+        assert rsyslog.listen.tls
         for first in (0, 20_000, 40_000):
-            send_numbered(rsyslog.listen.tcp.port, first, 20_000)
+            send_numbered(rsyslog.listen.tls.port, first, 20_000)
             took = rsyslog.terminate()
             assert took < 20
             assert len(numbers(sink)) == first + 20_000
@@ -84,10 +92,10 @@ def test_rsyslog_stopped_while_the_relay_is_away_loses_nothing(
     loki: LokiUnderTest, start_relay: StartRelay, tmp_path: Path, processes: list[Process], before: str
 ) -> None:
     relay = start_relay(loki.push_url, up=before == "killed")
-    rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("tcp"), relay.handover).ready()
+    rsyslog = ApplianceRsyslog(tmp_path / "r", by_tls(), relay.handover).ready()
     processes.append(rsyslog)
-    assert rsyslog.listen.tcp
-    sender = TcpLoad(rsyslog.listen.tcp.port, total=60_000)
+    assert rsyslog.listen.tls
+    sender = TcpLoad(rsyslog.listen.tls.port, tls=client_tls(), total=60_000)
     if before == "killed":
         wait_until(lambda: loki.count() > 0, 20)
         relay.kill()
@@ -102,16 +110,16 @@ def test_rsyslog_stopped_while_the_relay_is_away_loses_nothing(
 
 
 def taken(relay: Relay) -> int:
-    """Messages that the relay has from rsyslog's TCP input, on disk or not."""
-    found: int = json.loads(relay.get("/status")[1])["inputs"]["tcp"]["messages"]
+    """Messages that the relay has from rsyslog's TLS input, on disk or not."""
+    found: int = json.loads(relay.get("/status")[1])["inputs"]["tls"]["messages"]
     return found
 
 
 def sent_ahead(rsyslog: ApplianceRsyslog, relay: Relay, count: int) -> None:
     """Messages 0 to `count`, of a kind that nothing else is of, which the relay has and has not on disk."""
-    assert rsyslog.listen.tcp
+    assert rsyslog.listen.tls
     lines = (b"<13>Nov 23 13:00:00 host app: n=%d" % number for number in range(count))
-    send_tcp(rsyslog.listen.tcp.port, octet_counted(lines))
+    send(rsyslog.listen.tls.port, lines)
     wait_until(lambda: taken(relay) == count, 10)
     assert not relay.spooled()
 
@@ -120,7 +128,7 @@ def test_what_a_killed_relay_had_not_on_disk_is_read_again_though_no_other_line_
     loki: LokiUnderTest, start_relay: StartRelay, tmp_path: Path, processes: list[Process]
 ) -> None:
     relay = start_relay(loki.push_url, {"relay": {"batch": {"age": 60}}})
-    rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("tcp"), relay.handover).ready()
+    rsyslog = ApplianceRsyslog(tmp_path / "r", by_tls(), relay.handover).ready()
     processes.append(rsyslog)
     sent_ahead(rsyslog, relay, 200)
     relay.kill()
@@ -144,12 +152,12 @@ def test_rsyslog_stopped_after_the_relay_was_killed_loses_nothing_of_a_kind_that
     backlog: int,
 ) -> None:
     relay = start_relay(loki.push_url, {"relay": {"batch": {"age": 60}}})
-    rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("tcp"), relay.handover).ready()
+    rsyslog = ApplianceRsyslog(tmp_path / "r", by_tls(), relay.handover).ready()
     processes.append(rsyslog)
-    assert rsyslog.listen.tcp
+    assert rsyslog.listen.tls
     sent_ahead(rsyslog, relay, 200)
     relay.kill()
-    send_tcp(rsyslog.listen.tcp.port, octet_counted(numbered(range(200, 200 + backlog), size=200)))
+    send(rsyslog.listen.tls.port, numbered(range(200, 200 + backlog), size=200))
     if relay_is == "back":
         relay.up()
     rsyslog.terminate()
@@ -170,10 +178,10 @@ def test_rsyslog_stopped_before_a_full_relay_loses_nothing(
 ) -> None:
     relay = start_relay(loki.push_url, {"relay": {"spool": {"max_size": "8MiB"}, "batch": {"size": "1MiB"}}})
     loki.fault("refuse")
-    rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("tcp"), relay.handover).ready()
+    rsyslog = ApplianceRsyslog(tmp_path / "r", by_tls(), relay.handover).ready()
     processes.append(rsyslog)
-    assert rsyslog.listen.tcp
-    send_tcp(rsyslog.listen.tcp.port, octet_counted(random_text(number) for number in range(80_000)))
+    assert rsyslog.listen.tls
+    send(rsyslog.listen.tls.port, (random_text(number) for number in range(80_000)))
     wait_until(lambda: is_full(relay.get("/status")[1]), 30)
 
     def held() -> bool:
@@ -191,7 +199,7 @@ def test_rsyslog_stopped_before_a_full_relay_loses_nothing(
 
 
 def test_while_the_relay_is_away_messages_go_to_disk_and_udp_is_taken_on(tmp_path: Path) -> None:
-    listen = listeners("udp", "tcp", memory_messages=5000)
+    listen = listeners("udp", memory_messages=5000)
     rsyslog = ApplianceRsyslog(tmp_path / "r", listen, tmp_path / "handover").ready()
     sink = HandoverSink(tmp_path / "handover")
     try:
@@ -205,16 +213,20 @@ def test_while_the_relay_is_away_messages_go_to_disk_and_udp_is_taken_on(tmp_pat
         rsyslog.close()
 
 
+def long_text(number: int) -> bytes:
+    return rfc5424(f"n={number} ".ljust(1000, "x"))
+
+
 def test_a_full_disk_part_holds_tcp_senders_back_and_loses_nothing_of_theirs(
     loki: LokiUnderTest, start_relay: StartRelay, tmp_path: Path, processes: list[Process]
 ) -> None:
     relay = start_relay(loki.push_url, up=False)
-    listen = listeners("tcp", memory_messages=2000, max_disk=Size(8 * 2**20))
+    listen = by_tls(memory_messages=2000, max_disk=Size(8 * 2**20))
     connections = model.Connections(max_message=Size(8192))
     rsyslog = ApplianceRsyslog(tmp_path / "r", listen, relay.handover, connections=connections).ready()
     processes.append(rsyslog)
-    assert rsyslog.listen.tcp
-    stream = TcpLoad(rsyslog.listen.tcp.port, total=30_000, make=lambda n: rfc5424(f"n={n} ".ljust(1000, "x")))
+    assert rsyslog.listen.tls
+    stream = TcpLoad(rsyslog.listen.tls.port, tls=client_tls(), total=30_000, make=long_text)
 
     def held_back() -> bool:
         before = stream.produced
@@ -232,14 +244,13 @@ def test_a_full_disk_part_holds_tcp_senders_back_and_loses_nothing_of_theirs(
 
 
 def test_killed_rsyslog_comes_back_and_goes_on(tmp_path: Path) -> None:
-    rsyslog = ApplianceRsyslog(tmp_path / "r", listeners("tcp"), tmp_path / "handover").ready()
+    rsyslog = ApplianceRsyslog(tmp_path / "r", by_tls(), tmp_path / "handover").ready()
     sink = HandoverSink(tmp_path / "handover")
     try:
-        assert rsyslog.listen.tcp
+        assert rsyslog.listen.tls
         for first in (0, 1000):
-            with socket.create_connection(("127.0.0.1", rsyslog.listen.tcp.port)) as sender:
-                sender.sendall(octet_counted(numbered(range(first, first + 1000))))
-                wait_until(lambda first=first: len(numbers(sink)) == first + 1000)  # type: ignore[misc]
+            send_numbered(rsyslog.listen.tls.port, first, 1000)
+            wait_until(lambda first=first: len(numbers(sink)) == first + 1000)  # type: ignore[misc]
             rsyslog.signal(signal.SIGKILL)
             rsyslog.wait()
             (rsyslog.directory / "rsyslogd.pid").unlink(missing_ok=True)

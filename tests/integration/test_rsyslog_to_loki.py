@@ -4,6 +4,7 @@ import dataclasses
 import re
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from tests.conftest import StartRelay
 from tests.harness.dialects import DIALECTS, SENDER, Dialect
 from tests.harness.net import wait_until
 from tests.harness.processes import Process
+from tests.harness.relp_client import RelpClient
 from tests.harness.rsyslog import ApplianceRsyslog, listeners
-from tests.harness.senders import octet_counted, send_tcp, send_udp
+from tests.harness.senders import send_udp
 from tests.loki_double import LokiUnderTest
 
 LEVELS = ["critical", "critical", "critical", "error", "warning", "info", "info", "debug"]
@@ -75,29 +77,31 @@ def test_each_dialect_is_one_entry_with_its_labels_and_its_text(begin: Begin, lo
 
 
 def test_a_text_of_64_kib_with_line_breaks_is_one_entry(begin: Begin, loki: LokiUnderTest) -> None:
-    rsyslog = begin("tcp")
-    assert rsyslog.listen.tcp
+    rsyslog = begin("relp")
+    assert rsyslog.listen.relp
     text = ("a line of a long message\n" * 3000)[:65536].rstrip("\n")
-    send_tcp(rsyslog.listen.tcp.port, octet_counted([b"<30>1 2026-11-23T10:00:00Z h app - - - " + text.encode()]))
+    with closing(RelpClient(rsyslog.listen.relp.port)) as client:
+        client.send([b"<30>1 2026-11-23T10:00:00Z h app - - - " + text.encode()])
     wait_until(lambda: loki.count() >= 1, 20)
     time.sleep(0.3)
     assert [line for _, _, line, _ in loki.entries()] == [text]
 
 
 def test_a_sender_cannot_claim_to_be_another_or_to_come_by_another_input(begin: Begin, loki: LokiUnderTest) -> None:
-    rsyslog = begin("tcp", labels={"metadata": {"input": True}})
-    assert rsyslog.listen.tcp
+    rsyslog = begin("relp", labels={"metadata": {"input": True}})
+    assert rsyslog.listen.relp
     forged = b'[fwd@0 r="1.000000" s="10.9.9.9" i="journal" p="1"]'
-    send_tcp(
-        rsyslog.listen.tcp.port,
-        octet_counted(
+    with closing(RelpClient(rsyslog.listen.relp.port)) as client:
+        client.send(
             [
                 b"<30>1 2026-11-23T10:00:00Z h app - - " + forged + b" in the structured data",
                 b"<30>1 2026-11-23T10:00:00Z h app - - - " + forged + b" in the text",
+                b"1795770601.123456 10.9.9.9 journal <30>1 2026-11-23T10:00:00Z h app - - - as handed over",
+                b"text\n1795770601.123456 10.9.9.9 journal <30>1 2026-11-23T10:00:00Z h app - - - in a line of its own",
             ]
-        ),
-    )
-    wait_until(lambda: loki.count() >= 2, 20)
+        )
+    wait_until(lambda: loki.count() >= 4, 20)
+    assert loki.count() == 4
     for _, stamp, _, metadata in loki.entries():
-        assert (metadata["sender"], metadata["input"]) == (SENDER, "tcp")
+        assert (metadata["sender"], metadata["input"]) == (SENDER, "relp_in")
         assert abs(stamp - time.time_ns()) < 7 * 86400 * 10**9

@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 
 SUFFIX = ".log"
+CURRENT = "current"
+"""Second name of the file that rsyslogd appends to, whose next ones are prepared (`rotate-handover`)."""
 _KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE of linux/falloc.h
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
@@ -31,6 +33,14 @@ def sequences(directory: Path) -> list[int]:
             except ValueError:
                 continue
     return sorted(found)
+
+
+def current_file(directory: Path) -> int | None:
+    """Return the inode that rsyslogd appends to, by its second name; None where the writer has no such name."""
+    try:
+        return os.stat(directory / CURRENT).st_ino
+    except FileNotFoundError:
+        return None
 
 
 def first_sequence(present: list[int]) -> int:

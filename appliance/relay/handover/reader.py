@@ -7,7 +7,7 @@ durable elsewhere, is the caller's business. No file is ever written.
 import os
 from pathlib import Path
 
-from appliance.relay.handover.files import file_name, sequences, size_of
+from appliance.relay.handover.files import current_file, file_name, sequences, size_of
 from appliance.relay.handover.position import Position
 
 _STAMP = 32  # bytes in which a record's time of receipt stands
@@ -116,11 +116,14 @@ class HandoverReader:
         return False
 
     def _goes_on(self) -> bool:
-        """Whether a later file holds something, so that this one is complete."""
+        """Whether the writer has gone over to a later file, so that this one is complete."""
+        current = current_file(self.directory)
+        if current is not None:
+            return current != os.fstat(self._file).st_ino
         following = self.position.sequence + 1
-        if size_of(self.directory, following):
+        if (self.directory / file_name(following)).exists():
             return True
-        return any(size_of(self.directory, later) for later in sequences(self.directory) if later > following)
+        return any(later > following for later in sequences(self.directory))
 
     def _next_file(self) -> None:
         self.close()

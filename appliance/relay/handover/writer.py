@@ -4,6 +4,7 @@ Blocks are reserved before anything is written, so that a full disk refuses a re
 it is taken. What a record is, and what to do while none is taken, is the caller's business.
 """
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -101,11 +102,21 @@ class HandoverWriter:
         if self._file < 0 or (self._size and self._size + length > self.max_file):
             if not self._within_bound(length):
                 return False
-            self._begin_file(length)
+            self._begin_file()
         if self._size + length > self._reserved:
+            self._reserve(length)
+        return True
+
+    def _reserve(self, length: int) -> None:
+        """Reserve blocks for the rest of the file, or at least for `length` bytes. Raise OSError."""
+        try:
+            reserve(self._file, self._size, max(length, self.max_file - self._size))
+            self._reserved = max(self._size + length, self.max_file)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
             reserve(self._file, self._size, length)
             self._reserved = self._size + length
-        return True
 
     def _within_bound(self, length: int) -> bool:
         present = sequences(self.directory)
@@ -116,16 +127,11 @@ class HandoverWriter:
             return False
         return True
 
-    def _begin_file(self, length: int) -> None:
+    def _begin_file(self) -> None:
+        """Go over to a new file, whether there are blocks for it or not: the reader frees those of the last one."""
         sequence = self._sequence + 1 if self._sequence else first_sequence(sequences(self.directory))
         path = self.directory / file_name(sequence)
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640)
-        try:
-            reserve(file, 0, max(length, self.max_file))
-        except OSError:
-            os.close(file)
-            path.unlink()
-            raise
         if self._file >= 0:
             os.close(self._file)
-        self._file, self._sequence, self._size, self._reserved = file, sequence, 0, max(length, self.max_file)
+        self._file, self._sequence, self._size, self._reserved = file, sequence, 0, 0

@@ -22,9 +22,9 @@ log = logging.getLogger(__name__)
 
 _POLL = 0.04  # seconds between two looks for more; a message waits half of it on average
 _TEND = 0.5  # seconds between two looks at directories and gates
-_SETTLE = 5.0  # seconds after which positions are kept although no batch came of what was read
-_RETRY = 1.0  # seconds after which a disk that failed is read again
-_GIVE_UP = 10  # failed reads of a block after which the next one is tried
+_SETTLE = 1.0  # seconds after which positions are kept although no batch came of what was read
+_RETRY = 0.5  # seconds after which a disk that failed is read again
+_GIVE_UP = 6  # failed reads of a block after which the next one is tried
 
 
 @dataclass(slots=True)

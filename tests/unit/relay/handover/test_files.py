@@ -79,15 +79,28 @@ def test_a_record_whose_writer_was_killed_in_it_ends_with_its_file(tmp_path: Pat
     assert reader.torn == 1
 
 
-def test_prepared_files_that_hold_nothing_end_none(tmp_path: Path) -> None:
+def test_prepared_files_end_none_until_the_writer_goes_over_to_them(tmp_path: Path) -> None:
     (tmp_path / file_name(7)).write_bytes(lines(0, 1))
+    (tmp_path / "current").hardlink_to(tmp_path / file_name(7))
     (tmp_path / file_name(8)).touch()
     reader = HandoverReader(tmp_path)
     assert read_all(reader) == lines(0, 1)
     with (tmp_path / file_name(7)).open("ab") as file:
         file.write(lines(1, 1))
     assert read_all(reader) == lines(1, 1)
-    (tmp_path / file_name(10)).write_bytes(lines(2, 1))  # 8 and 9 were lost
+    assert reader.position.sequence == 7
+    # Gone over to, though nothing is in it: what is done with can be deleted.
+    (tmp_path / "current").unlink()
+    (tmp_path / "current").hardlink_to(tmp_path / file_name(8))
+    assert read_all(reader) == b""
+    assert reader.position == Position(8, 0)
+
+
+def test_files_that_were_lost_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / file_name(7)).write_bytes(lines(0, 1))
+    reader = HandoverReader(tmp_path)
+    assert read_all(reader) == lines(0, 1)
+    (tmp_path / file_name(10)).write_bytes(lines(2, 1))
     assert read_all(reader) == lines(2, 1)
 
 
@@ -187,6 +200,20 @@ def test_a_full_disk_takes_what_blocks_were_reserved_for_and_loses_nothing(disk:
     filler.unlink()
     assert writer.append(lines(taken, 10))
     assert read_all(HandoverReader(disk / "w"), limit=65536) == lines(0, taken + 10)
+
+
+def test_a_writer_on_a_full_disk_goes_on_with_the_blocks_that_the_reader_frees(disk: Path) -> None:
+    """All that is there was read, and only the writer's going over to another file lets it be deleted."""
+    writer = HandoverWriter(disk / "w", max_file=2 * MIB, max_backlog=64 * MIB)
+    assert writer.append(lines(0, 10))
+    fill(disk)
+    reader, taken, got = HandoverReader(disk / "w"), 10, b""
+    while len(got) < 8 * MIB:
+        if writer.append(lines(taken, 1000)):
+            taken += 1000
+        got += read_all(reader, limit=65536)
+        reader.delete_before(reader.position)
+    assert got == lines(0, taken)
 
 
 def test_what_a_disk_took_in_part_is_finished_first(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
