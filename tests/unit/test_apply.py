@@ -318,6 +318,23 @@ def test_a_failing_health_check_names_what_is_ill(tmp_path: Path) -> None:
     assert any("rsyslog.service is failed: cannot bind port 514" in line for line in wrong)
 
 
+def test_a_port_that_nobody_listens_to_is_told_in_the_words_of_the_program_that_should(tmp_path: Path) -> None:
+    from appliance.config.load import parse
+    from appliance.host.apply.health import wait_until_healthy, wanted_units
+
+    config = parse(FIRST.replace("tcp: {}", "tcp: {port: 1}").replace("udp: {}, ", "")).config
+    shown = "\n\n".join(f"Id={unit}\nLoadState=loaded\nActiveState=active" for unit in wanted_units(config))
+    runner = Notes(answers={
+        "systemctl show": Answer(0, shown),
+        "journalctl -u appliance-receiver.service": Answer(0, "cannot listen on port 1: Permission denied\n"),
+    })  # fmt: skip
+    clock = iter(range(100))
+    (wrong,) = wait_until_healthy(
+        config, runner, within=3, sleep=lambda seconds: None, now=lambda: float(next(clock)), since=0
+    )
+    assert wrong == "listeners.tcp: nothing listens on tcp port 1: cannot listen on port 1: Permission denied"
+
+
 def test_a_unit_that_does_not_start_is_told_in_its_own_words_not_systemctls(host: Host) -> None:
     apply(plan(FIRST, host), host)
     said = "imtcp: bind 514: Address already in use\nno listeners started\n"

@@ -15,6 +15,10 @@ from appliance.host.system.complete import complete
 from appliance.host.system.ports import open_ports
 from appliance.host.units import Unit, show_units
 
+_OWNERS = {
+    "relay": actions.RELAY_UNIT, "receiver": actions.RECEIVER_UNIT, "rsyslog": actions.RSYSLOG_UNIT,
+    "ssh": actions.SSH_UNIT,
+}  # fmt: skip
 _ERRORS = 3  # lines of a unit that say why it failed
 
 
@@ -73,8 +77,7 @@ def _ask(config: Config, runner: Runner, since: float | None) -> tuple[list[str]
         open_now = listening()
         for port in open_ports(complete(config)):
             if port.owner != "ssh" and (port.protocol, port.port) not in open_now:
-                owner = actions.RELAY_UNIT if port.owner == "relay" else actions.RSYSLOG_UNIT
-                said = journal_reason(owner, runner, since)
+                said = journal_reason(_OWNERS[port.owner], runner, since)
                 wrong.append(
                     f"{port.name}: nothing listens on {port.protocol} port {port.port}" + (f": {said}" if said else "")
                 )
