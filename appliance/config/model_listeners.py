@@ -20,7 +20,15 @@ class UdpListener(Section):
 class TcpListener(Section):
     port: Annotated[int, Meta(description="TCP port.", ge=1, le=65535)] = 514
     address: Annotated[str | None, Meta(description="Address to listen on; all when absent.")] = None
-    max_connections: Annotated[int, Meta(description="Open connections.", ge=1, le=100000)] = 2000
+    max_connections: Annotated[
+        int,
+        Meta(
+            description="Open connections. When there are so many, one that has been silent for "
+            "relay.connections.idle_timeout gives its place to a new one.",
+            ge=1,
+            le=100000,
+        ),
+    ] = 2000
     max_connections_per_sender: Annotated[
         Annotated[int, Meta(ge=1, le=100000)] | None,
         Meta(description="Open connections of one address; half of max_connections when absent."),

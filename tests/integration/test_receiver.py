@@ -194,6 +194,16 @@ def test_another_protocol_is_counted_with_its_sender_and_never_stored(
     assert abs(trouble["last"] - time.time()) < 60
 
 
+def test_what_is_of_no_known_protocol_is_kept_as_text_and_counted_with_its_sender(receive: StartReceiver) -> None:
+    receiver = receive()
+    send_tcp(receiver.port, b"\x02\x05\xffbinary\n<13>more\n")
+    assert arrived(receiver, 2) == [b"\x01002\x01005\xffbinary", b"<13>more"]
+    trouble = wait_until(
+        lambda: receiver.counts().get("unreadable", {}).get("count") and receiver.counts()["unreadable"]
+    )
+    assert (trouble["count"], trouble["sender"]) == (1, "127.0.0.1")
+
+
 # ---- bounds -------------------------------------------------------------------------------------
 
 

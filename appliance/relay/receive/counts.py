@@ -54,6 +54,8 @@ class Counts(msgspec.Struct):
     """Connections that were closed at once: `total` and `sender` for the two bounds, `files` for the system's."""
     foreign: dict[str, Trouble] = msgspec.field(default_factory=dict)
     """Connections that spoke another protocol than syslog, by `foreign.ALL`."""
+    unreadable: Trouble = msgspec.field(default_factory=Trouble)
+    """Connections that began with a control character and are of no protocol that is known; kept as text."""
     cut: Trouble = msgspec.field(default_factory=Trouble)
     """Messages longer than `max_message`."""
     unterminated: Trouble = msgspec.field(default_factory=Trouble)

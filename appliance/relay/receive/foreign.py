@@ -44,7 +44,13 @@ _PATTERNS = (
     (re.compile(rb"\x03\x00\x00[\x0b-\xff][\x06-\xfe]\xe0"), RDP),  # a connection request in a TPKT: RFC 2126
     (re.compile(rb"[01] open \d+ relp_version="), RELP),
 )
+_CONTROL = frozenset(range(32)) - frozenset(b"\0\t\n\r")
 _FIRST = frozenset(b"\x16\x80GHPDOCTS\x0301")
+
+
+def is_unreadable(first: bytes) -> bool:
+    """Tell whether no text begins so; what stands between frames may come before it."""
+    return bool(first) and first[0] in _CONTROL
 
 
 def recognize(first: bytes) -> Foreign | None:

@@ -20,7 +20,7 @@ from typing import NamedTuple, Protocol
 from appliance.relay.hot import BATCH_FULL, RecordWriter
 from appliance.relay.receive.connection import Connection
 from appliance.relay.receive.counts import Counts, Trouble
-from appliance.relay.receive.foreign import LOOK, Foreign, recognize
+from appliance.relay.receive.foreign import LOOK, Foreign, is_unreadable, recognize
 from appliance.relay.receive.table import Table
 
 log = logging.getLogger(__name__)
@@ -165,7 +165,10 @@ class Reader:
         connection.last_read = time.monotonic()
         full = self._writer.feed_syslog(conn, self._buffer, 0, end) == BATCH_FULL
         consumed = int(conn.consumed)
-        connection.fresh = connection.fresh and not consumed
+        if connection.fresh and consumed:
+            connection.fresh = False
+            if is_unreadable(bytes(self._view[:1])):
+                self._counts.unreadable.note(connection.sender, now_ns / 1e9)
         if self._writer.frames_cut != self._cut:
             self._note_cut(connection, now_ns / 1e9)
         last = connection.ended and size < room and not full

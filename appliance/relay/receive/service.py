@@ -68,7 +68,10 @@ class Receiver:
         max_message = int(config.relay.connections.max_message)
         self._table: Table | None = None
         if self._keeper.present:
-            self._table = Table(_bounds(config).total, max_message + _COUNT, time.time_ns())
+            try:
+                self._table = Table(_bounds(config).total, max_message + _COUNT, time.time_ns())
+            except OSError as error:  # without it only what is unfinished in a restart would suffer
+                log.warning("unfinished messages will not outlive a restart", extra={"error": str(error)})
         self._reader = Reader(handover, self._table, self._counts, max_message, self._close)
         self._listener = Listener(
             self._counts,

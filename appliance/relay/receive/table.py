@@ -18,7 +18,6 @@ _HEAD = struct.Struct("<8sQQQ")  # magic, nanoseconds when it was made, size of 
 _MAGIC = b"recv-tb1"
 _PLACE = struct.Struct("<QIBBQ46s")  # inode, length of the rest, octets, skip_line, discard, sender
 _PAGE = mmap.PAGESIZE
-_LARGE = 16 * _PAGE  # bytes of a place whose pages are given back when it becomes free
 
 
 class Entry(NamedTuple):
@@ -38,6 +37,7 @@ class Table:
         self._used = 0
         self._now_ns = now_ns
         self._free: list[int] = []
+        self._touched = [0]  # bytes of each place that have memory; there is no place 0
         self.descriptor = os.memfd_create("receiver-table", os.MFD_CLOEXEC)
         length = _PAGE + places * self._size
         os.ftruncate(self.descriptor, length)
@@ -59,6 +59,10 @@ class Table:
         at = _PAGE + (connection.place - 1) * self._size
         if len(rest) > self._room:
             rest = b""
+        if len(rest) < self._touched[connection.place]:
+            self._give_back(connection.place)
+        if len(rest) > _PAGE:
+            self._touched[connection.place] = len(rest)
         if rest:
             self._map[at + _PLACE.size : at + _PLACE.size + len(rest)] = rest
         _PLACE.pack_into(
@@ -71,19 +75,24 @@ class Table:
         if self._used == self._places:
             return 0
         self._used += 1
+        self._touched.append(0)
         self._write_head()
         return self._used
 
     def forget(self, connection: Connection) -> None:
         """The connection is closed: its place is free."""
         if connection.place:
+            self._give_back(connection.place)
             at = _PAGE + (connection.place - 1) * self._size
-            if self._size > _LARGE:
-                self._map.madvise(mmap.MADV_REMOVE, at, self._size)
-            else:
-                self._map[at : at + _PLACE.size] = bytes(_PLACE.size)
+            self._map[at : at + _PLACE.size] = bytes(_PLACE.size)
             self._free.append(connection.place)
             connection.place = 0
+
+    def _give_back(self, place: int) -> None:
+        """Free the memory of a place that held a long message: senders decide how long, and how many do so."""
+        if self._touched[place]:
+            self._map.madvise(mmap.MADV_REMOVE, _PAGE + (place - 1) * self._size, self._size)
+            self._touched[place] = 0
 
 
 def read_tables(descriptors: Iterable[int]) -> dict[int, Entry]:

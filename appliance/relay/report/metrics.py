@@ -219,6 +219,8 @@ class Metrics:
         yield _counter("receiver_unterminated_messages", "Messages without their end, kept.", receiver.unterminated)
         yield _counter("receiver_foreign_connections", "Connections that spoke another protocol, by protocol.",
                        _by("protocol", {key: one.count for key, one in receiver.foreign.items()}))  # fmt: skip
+        yield _counter("receiver_unreadable_connections", "Connections that began with no text.",
+                       receiver.unreadable.count)  # fmt: skip
         yield _counter("receiver_connections_refused", "Connections over a bound, by bound.",
                        _by("bound", {key: one.count for key, one in receiver.refused.items()}))  # fmt: skip
         yield _gauge("receiver_blocked", "1 while senders are held back.", float(bool(receiver.blocked)))

@@ -17,7 +17,8 @@ STALE = 30.0
 class ReceiverStatus(msgspec.Struct):
     """As the receiver counts since its own start, `age` seconds ago; times are Unix seconds.
 
-    `foreign`: connections that spoke another protocol (tls, http, ssh, rdp, relp). `refused`: connections over a
+    `foreign`: connections that spoke another protocol (tls, http, ssh, rdp, relp), `unreadable`: none that is
+    known. `refused`: connections over a
     bound (total, sender) or without a descriptor left (files). Each with the last sender and when.
     """
 
@@ -28,6 +29,7 @@ class ReceiverStatus(msgspec.Struct):
     connections_total: int
     messages: int
     bytes: int
+    unreadable: Trouble
     cut: int
     unterminated: int
     foreign: dict[str, Trouble]
@@ -50,6 +52,7 @@ def receiver_status(counts: Counts | None, now: float) -> ReceiverStatus | None:
         connections_total=counts.connections_total,
         messages=counts.messages,
         bytes=counts.bytes,
+        unreadable=counts.unreadable,
         cut=counts.cut.count,
         unterminated=counts.unterminated.count,
         foreign=counts.foreign,
@@ -80,6 +83,11 @@ def receiver_problems(status: ReceiverStatus, listeners: model.Listeners, now: f
                 f"{trouble.sender} speaks {ALL[key].name} to the plain port {status.port}",
                 _where_to(key, trouble.sender, listeners),
             )
+    if status.unreadable.count and now - status.unreadable.last < RECENT:
+        yield (
+            f"{status.unreadable.sender} sends no text to port {status.port}; what comes is kept as it is",
+            f"see what {status.unreadable.sender} wants of this port, and what it sent in Grafana",
+        )
     for bound, trouble in status.refused.items():
         if now - trouble.last < RECENT:
             yield _refused(bound, trouble)

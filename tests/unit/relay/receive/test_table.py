@@ -48,6 +48,17 @@ def test_a_place_is_free_again_when_its_connection_is_closed(sockets: list[socke
     assert os.fstat(table.descriptor).st_blocks * 512 < 4 * 100_000
 
 
+def test_a_long_message_that_has_ended_keeps_no_memory(sockets: list[socket.socket]) -> None:
+    table = Table(6, 1_000_000, 1)
+    made = [connection(sock, Framing(rest=b"x" * 900_000)) for sock in sockets]
+    for one in made:
+        table.save(one)
+        one.rest = b"<13>short"
+        table.save(one)
+    assert {entry.framing.rest for entry in read_tables([table.descriptor]).values()} == {b"<13>short"}
+    assert os.fstat(table.descriptor).st_blocks * 512 <= 7 * 4096
+
+
 def test_of_two_tables_the_newer_is_right(sockets: list[socket.socket]) -> None:
     old, new = Table(2, 100, 1), Table(2, 100, 2)
     one = connection(sockets[0], Framing(rest=b"old"))

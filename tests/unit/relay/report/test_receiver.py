@@ -34,6 +34,11 @@ def test_other_protocols_are_named_too(key: str, name: str) -> None:
     assert "10.0.0.9" in remedy
 
 
+def test_who_sends_no_text_at_all_is_named() -> None:
+    [(problem, _)] = problems(Counts(port=514, unreadable=Trouble(1, "10.0.0.9", NOW)))
+    assert problem.startswith("10.0.0.9 sends no text to port 514")
+
+
 def test_what_was_long_ago_is_no_problem_any_more() -> None:
     long_ago = {"tls": Trouble(3, "10.0.0.9", NOW - RECENT - 1)}
     assert problems(Counts(foreign=long_ago, refused={"total": Trouble(3, "10.0.0.9", NOW - RECENT - 1)})) == []
