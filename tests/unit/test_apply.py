@@ -114,6 +114,26 @@ def test_the_relay_reloads_but_restarts_for_other_listeners_or_another_spool(hos
     assert command("relay: {spool: {path: /var/lib/appliance/other}}\n")[1] == "restart"
 
 
+@pytest.mark.parametrize(
+    ("changed", "reloads"),
+    [
+        (FIRST.replace("tcp: {}", "tcp: {port: 5514}"), True),
+        (FIRST.replace("tcp: {}", "tcp: {max_connections: 7}"), True),
+        (FIRST.replace(", tcp: {}", ""), True),
+        (FIRST + "relay: {connections: {max_message: 64KiB}}\n", True),
+        (FIRST + "relay: {log_level: debug}\n", True),
+        (FIRST + "labels: {static: {job: other}}\n", False),
+        (FIRST.replace("udp: {}", "udp: {port: 5514}"), False),
+    ],
+)
+def test_the_receiver_is_reloaded_for_what_it_reads_and_never_restarted(
+    host: Host, changed: str, reloads: bool
+) -> None:
+    apply(plan(FIRST, host), host)
+    found = [action.commands for action in plan(changed, host).actions if action.name == "receiver"]
+    assert found == ([(("systemctl", "reload-or-restart", "appliance-receiver.service"),)] if reloads else [])
+
+
 def test_all_problems_are_told_at_once_and_nothing_changes(host: Host) -> None:
     before = snapshot(host)
     wrong = (
