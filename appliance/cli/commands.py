@@ -28,6 +28,7 @@ COMMANDS = {
     "sources": Entry("appliance.cli.sources", "The lines to paste into the devices that send logs."),
     "tls": Entry("appliance.cli.tls", "Certificates of this forwarder and of its senders."),
     "dead-letters": Entry("appliance.cli.dead_letters", "Lines that could not be delivered: look, send again or drop."),
+    "token": Entry("appliance.cli.token", "Tokens for clients that push."),
     "relay": Entry("appliance.cli.relay", "Run the relay, with or without the rest of the appliance."),
     "import-promtail": Entry("appliance.cli.import_promtail", "Make an appliance.yaml of the files of a Promtail box."),
     "support-bundle": Entry("appliance.cli.support_bundle", "Collect diagnostics for support, without secrets."),

@@ -176,14 +176,43 @@ def export_ca(
     typer.echo(f"Fetch it with: {fetch_line([written], own_addresses())}")
 
 
-@app.command("issue-client", epilog="Example: appliance tls issue-client nas1.example.org --out nas1")
+@app.command(epilog="Example: appliance tls client nas1.example.org --out /root")
+def client(
+    name: Annotated[str, typer.Argument(help="Name of the sender, as in permitted_names and relay.push.clients.")],
+    out: Annotated[Path, typer.Option("--out", help="Directory for NAME.crt, NAME.key and ca.crt.")] = Path("."),
+    force: Force = False,
+    root: Root = SLASH,
+) -> None:
+    """Make a certificate and key for a sender, and print what to paste on both sides."""
+    issue_client(name, out, force, root)
+    typer.echo(f"""
+The sender, which trusts ca.crt and shows {name}.crt:
+
+  rsyslog     global(DefaultNetstreamDriverCAFile="ca.crt"
+                DefaultNetstreamDriverCertFile="{name}.crt" DefaultNetstreamDriverKeyFile="{name}.key")
+  Promtail    tls_config: {{ca_file: ca.crt, cert_file: {name}.crt, key_file: {name}.key}}
+  Alloy       tls_config {{ ca_file = "ca.crt"  cert_file = "{name}.crt"  key_file = "{name}.key" }}
+  Fluent Bit  tls on, tls.ca_file ca.crt, tls.crt_file {name}.crt, tls.key_file {name}.key
+
+This forwarder, by `appliance config edit`, for what it uses of these:
+
+listeners:
+  tls: {{tls: {{client_certificates: names, permitted_names: [{name}]}}}}
+relay:
+  push:
+    tls: {{client_certificates: ca}}
+    clients:
+      - {{name: {name}}}""")
+
+
+@app.command("issue-client", hidden=True, epilog="Example: appliance tls issue-client nas1.example.org --out /root")
 def issue_client(
     name: Annotated[str, typer.Argument(help="Name of the sender, as in permitted_names.")],
     out: Annotated[Path, typer.Option("--out", help="Directory for NAME.crt, NAME.key and ca.crt.")] = Path("."),
     force: Force = False,
     root: Root = SLASH,
 ) -> None:
-    """Issue a certificate and key to a sender, for listeners that want client certificates.
+    """Issue a certificate and key to a sender: `tls client` under its former name, without lines to paste.
 
     The files belong to the user who asked, also behind sudo. Issuing a name again needs --force: its key of
     before is overwritten, and its certificate stays valid until it ends.
@@ -240,13 +269,15 @@ def _password(path: Path | None) -> str | None:
 
 
 def _reload(layout: Layout) -> None:
-    """Let rsyslog take the new certificate, if it uses one of ours at all."""
+    """Let rsyslog and the relay take the new certificate, if they use one of ours at all."""
     if not layout.is_machine:
         return
     from appliance.host.runner import run
-    from appliance.host.system.ports import uses_own_certificate
+    from appliance.host.system.ports import rsyslog_uses_own_certificate
+    from appliance.host.system.secrets import hand_certificate_to_relay
 
-    if uses_own_certificate(_config(layout)):
+    hand_certificate_to_relay(_config(layout), layout)
+    if rsyslog_uses_own_certificate(_config(layout)):
         answer = run(["systemctl", "try-restart", "rsyslog.service"])
         if not answer.ok:
             raise ApplianceError(

@@ -10,10 +10,12 @@ from collections import Counter
 from collections.abc import Iterator
 from urllib.parse import SplitResult, urlsplit
 
+from appliance.config.check_push import TENANT, check_push
 from appliance.config.check_relabel import check_rules, valid_label_name
 from appliance.config.check_system import check_system, zone_exists
 from appliance.config.model import Config, Labels, Listeners, Loki, Relay, ServerTls
 from appliance.config.problems import Problem, shown
+from appliance.config.ranges import check_range, is_address, is_loopback
 
 _OUR_HEADERS = {
     "authorization": "use loki.basic_auth or loki.bearer_token_file",
@@ -27,7 +29,6 @@ _OUR_HEADERS = {
     "x-scope-orgid": "use loki.tenant",
 }
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_TENANT = re.compile(r"[a-zA-Z0-9!\-_.*'()]{1,150}")
 _LABEL_HINT = "letters, digits and _, not beginning with a digit"
 
 
@@ -61,7 +62,7 @@ def _check_loki(loki: Loki) -> Iterator[Problem]:
     if loki.basic_auth and loki.bearer_token_file:
         hint = "Loki takes one of them: remove basic_auth or bearer_token_file"
         yield Problem("loki.bearer_token_file", "two ways to authenticate at once", hint)
-    if loki.tenant is not None and (not _TENANT.fullmatch(loki.tenant) or loki.tenant in (".", "..")):
+    if loki.tenant is not None and (not TENANT.fullmatch(loki.tenant) or loki.tenant in (".", "..")):
         hint = "1 to 150 of letters, digits and !-_.*'()"
         yield Problem("loki.tenant", "not a tenant that Loki takes", hint, shown(loki.tenant))
     for name, value in loki.headers.items():
@@ -218,36 +219,18 @@ def _check_relay(relay: Relay, loki: Loki) -> Iterator[Problem]:
         yield Problem("relay.time.max_future", "believes what Loki refuses", hint, str(time.max_future))
     for index, sender in enumerate(time.senders):
         where = f"relay.time.senders[{index}]"
-        yield from _check_range(sender.address, f"{where}.address")
+        yield from check_range(sender.address, f"{where}.address")
         if sender.timezone is not None and not zone_exists(sender.timezone):
             hint = "a name of the IANA database, such as Europe/Paris or UTC"
             yield Problem(f"{where}.timezone", "no such time zone", hint, shown(sender.timezone))
+    if relay.push.tls is not None:
+        yield from _check_server_tls(relay.push.tls, "relay.push.tls")
+    yield from check_push(relay)
     listen = relay.listen
-    if listen.relp is not None and not _is_loopback(listen.relp.host):
+    if listen.relp is not None and not is_loopback(listen.relp.host):
         hint = "let devices send to listeners.relp, which is rsyslog, and keep this one on 127.0.0.1"
         message = "whoever reaches this address can claim any sender and time of receipt"
         yield Problem("relay.listen.relp", message, hint, listen.relp, severity="warning")
-
-
-def _check_range(text: str, where: str) -> Iterator[Problem]:
-    try:
-        ipaddress.ip_network(text)
-    except ValueError:
-        try:
-            network = ipaddress.ip_network(text, strict=False)
-        except ValueError:
-            yield Problem(where, "not an address or range", "such as 10.1.0.0/16 or 10.1.2.3", shown(text))
-        else:
-            yield Problem(where, "not the first address of its range", f"did you mean {network}?", shown(text))
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 # ---- listeners ------------------------------------------------------------------------------
@@ -259,7 +242,7 @@ def _check_listeners(listeners: Listeners) -> Iterator[Problem]:
         if listener is None:
             continue
         where = f"listeners.{name}"
-        if listener.address is not None and not _is_address(listener.address):
+        if listener.address is not None and not is_address(listener.address):
             hint = "an address of this machine; leave it out for all"
             yield Problem(f"{where}.address", "not an IP address", hint, shown(listener.address))
         if isinstance(tls := getattr(listener, "tls", None), ServerTls):
@@ -280,14 +263,6 @@ def _check_server_tls(tls: ServerTls, where: str) -> Iterator[Problem]:
     if tls.client_certificates != "names" and tls.permitted_names:
         hint = "set client_certificates: names"
         yield Problem(f"{where}.permitted_names", "not looked at", hint, severity="warning")
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _check_ports(config: Config) -> Iterator[Problem]:

@@ -236,12 +236,12 @@ class _Decoder:
             where = _join(path, name)
             value = self.any(pairs[name], item.type, where) if name in pairs else _INVALID
             if value is not _INVALID:
-                values[name] = value
+                values[item.name] = value
             elif item.default is NODEFAULT and item.default_factory is NODEFAULT:
                 if name not in pairs:
                     description = _description(item.type)
                     self.problems.append(Problem(where, "missing", description, line=_line(node)))
-                values[name] = self.placeholder(item)
+                values[item.name] = self.placeholder(item)
         return expected.cls(**values)
 
     def placeholder(self, item: inspect.Field) -> object:

@@ -21,7 +21,7 @@ def to_plain(section: Section, *, full: bool = False) -> dict[str, Any]:
     """Return a section as dicts, lists and texts, units spelled as people write them."""
     plain: dict[str, Any] = {}
     for item in msgspec.structs.fields(section):
-        value = getattr(section, item.encode_name)
+        value = getattr(section, item.name)
         required = item.default is msgspec.NODEFAULT and item.default_factory is msgspec.NODEFAULT
         if required or full:
             plain[item.encode_name] = plain_value(value, full=full)

@@ -32,6 +32,11 @@ from appliance.config.model_loki import (
     Loki,
     LokiLimits,
 )
+from appliance.config.model_push import (
+    HttpAccess,
+    Push,
+    PushClient,
+)
 from appliance.config.model_relay import (
     BatchSettings,
     Connections,
@@ -64,6 +69,7 @@ __all__ = [
     "Duration",
     "Endpoint",
     "Guard",
+    "HttpAccess",
     "Ipv4",
     "Ipv6",
     "Keyboard",
@@ -75,6 +81,8 @@ __all__ = [
     "Metadata",
     "Network",
     "Ntp",
+    "Push",
+    "PushClient",
     "Queue",
     "Rate",
     "RelabelRule",

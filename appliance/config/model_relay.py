@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
+from appliance.config.model_push import HttpAccess, Push
 from appliance.config.section import Section
 from appliance.config.units import Duration, Endpoint, Size
 
@@ -23,7 +24,7 @@ class Listen(Section):
     ] = None
     relp: Annotated[Endpoint | None, Meta(description="RELP, acknowledged after the message is on disk.")] = None
     syslog_tcp: Annotated[Endpoint | None, Meta(description="Syslog over TCP, RFC 5424, octet-counted or LF.")] = None
-    push: Annotated[Endpoint | None, Meta(description="Loki push API.")] = None
+    push: Annotated[Endpoint | None, Meta(description="Loki push API and OTLP logs, over HTTP.")] = None
     http: Annotated[Endpoint | None, Meta(description="/metrics, /ready and /status.")] = None
 
 
@@ -100,6 +101,9 @@ class TimeSettings(Section):
 
 class Connections(Section):
     max: Annotated[int, Meta(description="Open connections on each of the relay's listeners.", ge=1)] = 2000
+    per_sender: Annotated[
+        int, Meta(description="Open connections of one address on the push API; its own idle ones give way.", ge=1)
+    ] = 500
     idle_timeout: Annotated[
         Duration, Meta(description="A syslog or HTTP connection silent for this long is closed, in seconds.")
     ] = Duration(600)
@@ -121,6 +125,10 @@ class Relay(Section):
     time: Annotated[TimeSettings, Meta(description="Which time an entry bears.")] = field(default_factory=TimeSettings)
     connections: Annotated[Connections, Meta(description="Bounds on connections and messages.")] = field(
         default_factory=Connections
+    )
+    push: Annotated[Push, Meta(description="Who may push to relay.listen.push.")] = field(default_factory=Push)
+    http: Annotated[HttpAccess, Meta(description="Who may read from relay.listen.http.")] = field(
+        default_factory=HttpAccess
     )
     relp_window: Annotated[
         int, Meta(description="Messages that a sender by RELP may send ahead of our acknowledgement.", ge=1, le=100000)

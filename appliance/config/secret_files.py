@@ -13,16 +13,20 @@ from appliance.config.model import Config
 from appliance.config.problems import Problem
 from appliance.config.section import Section
 
-_SECRET_KEYS = frozenset(("password_file", "bearer_token_file", "key_file"))
+_SECRET_KEYS = frozenset(("password_file", "bearer_token_file", "token_file", "key_file"))
 
 
 def secret_files(config: Section, path: str = "") -> Iterator[tuple[str, Path]]:
     """Yield each key that names a file with a secret, as a path in the configuration, and the file."""
     for item in msgspec.structs.fields(config):
-        value = getattr(config, item.encode_name)
+        value = getattr(config, item.name)
         where = f"{path}.{item.encode_name}" if path else item.encode_name
         if isinstance(value, Section):
             yield from secret_files(value, where)
+        elif isinstance(value, list):
+            for index, inner in enumerate(value):
+                if isinstance(inner, Section):
+                    yield from secret_files(inner, f"{where}[{index}]")
         elif item.encode_name in _SECRET_KEYS and isinstance(value, str):
             yield where, Path(value)
 

@@ -78,7 +78,13 @@ class Service:
         self.handover = Handover(self.intake)
         self.relp = relp.listener(self.intake)
         self.syslog_tcp = syslog_tcp.listener(self.intake)
-        self.push = PushApi(self.intake, config.relay, sources=self.sources, not_ready=self.not_ready)
+        self.push = PushApi(
+            self.intake,
+            config.relay,
+            sources=self.sources,
+            not_ready=self.not_ready,
+            own_tenant=config.loki.tenant,
+        )
         self.parts = Parts(
             config, self.intake, self.spool, self.sender, self.sources, self.push, self.dead_letters, self.not_ready,
             handover=self.handover.stats,
@@ -189,10 +195,12 @@ class Service:
 
     async def _reload(self) -> None:
         config = self._read_config()
+        self.push.try_out(config.relay)
         await self._open_doors(self.config.relay.listen, config.relay.listen)
         self.spool.settings = config.relay.spool
         self.intake.reload(config)
-        self.push.reload(config.relay)
+        self.push.reload(config.relay, config.loki.tenant)
+        self.http.reload(config.relay)
         self.sender.reload(config.loki, config.labels.guard.drop_order)
         self.dead_letters.max_size = config.relay.spool.max_dead_letter
         if config.relay.spool.path != self.config.relay.spool.path:

@@ -89,6 +89,8 @@ def forwarder(config: Config, addresses: list[str], authority: str = "") -> Forw
         relp=listeners.relp.port if listeners.relp else None,
         relp_tls=listeners.relp_tls.port if listeners.relp_tls else None,
         push=push.port if push is not None and reachable else None,
+        push_tls=config.relay.push.tls is not None,
+        push_token=any(client.token_file for client in config.relay.push.clients),
         wants_client_certificate=any(tls.client_certificates != "none" for tls in servers),
         authority=authority,
     )

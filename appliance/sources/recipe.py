@@ -80,6 +80,7 @@ SWITCH_ON: dict[Transport, str] = {
     "tls": "listeners: {tls: {}}",
     "relp": "listeners: {relp: {}}",
     "relp_tls": "listeners: {relp_tls: {}}",
-    "push": "relay: {listen: {push: '0.0.0.0:3500'}}",
+    "push": "relay: {listen: {push: '0.0.0.0:3500'}, push: {tls: {}, clients: [{name: agents, "
+    "token_file: /etc/appliance/secrets/agents}]}}   # appliance token new agents",
 }
 """The setting that opens each transport, as it stands in appliance.yaml."""

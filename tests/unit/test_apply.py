@@ -110,7 +110,7 @@ def test_the_relay_reloads_but_restarts_for_other_listeners_or_another_spool(hos
         return action.commands[0]
 
     assert command("labels: {static: {job: other}}\n")[1] == "reload-or-restart"
-    assert command("relay: {listen: {push: '0.0.0.0:3500'}}\n")[1] == "restart"
+    assert command("relay: {listen: {push: '0.0.0.0:3500'}, push: {anyone: true}}\n")[1] == "restart"
     assert command("relay: {spool: {path: /var/lib/appliance/other}}\n")[1] == "restart"
 
 

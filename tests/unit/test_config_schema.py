@@ -78,7 +78,8 @@ def test_the_schema_is_valid_and_has_each_key_with_meaning_and_default() -> None
 @pytest.mark.parametrize("full", [False, True])
 def test_the_schema_takes_what_the_loader_takes(full: bool) -> None:
     config, _ = parse(
-        f"loki:\n  url: {URL}\nlisteners: {{udp: {{}}, tls: {{}}}}\nrelay: {{listen: {{push: ':3500'}}}}\n"
+        f"loki:\n  url: {URL}\nlisteners: {{udp: {{}}, tls: {{}}}}\n"
+        "relay: {listen: {push: ':3500'}, push: {anyone: true}}\n"
     )
     jsonschema.validate(to_plain(config, full=full), json_schema())
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from appliance.config.units import Endpoint
 from appliance.errors import ApplianceError
-from appliance.relay.http.server import HttpLimits, HttpServer, Request, Response, Route
+from appliance.relay.http.messages import HttpLimits, Request, Response, Route
+from appliance.relay.http.server import HttpServer
 
 HAS_IPV6 = Path("/proc/net/if_inet6").exists() and bool(Path("/proc/net/if_inet6").read_text())
 ANY_PORT = Endpoint("127.0.0.1:0")

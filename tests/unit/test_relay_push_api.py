@@ -150,7 +150,7 @@ def test_gzip_json_is_taken_and_bad_pushes_have_lokis_status() -> None:
             422, "error at least one valid stream is required for ingestion\n",
         )  # fmt: skip
         assert (await relay.post(b"hello", "Content-Type: text/plain"))[::2] == (400, "snappy: corrupt input\n")
-        assert (await relay.post(PUSH, JSON, path="/api/prom/push"))[0] == 404
+        assert (await relay.post(PUSH, JSON, path="/api/prom/pull"))[0] == 404
         assert (await relay.post(b"", method="GET"))[0] == 405
         assert relay.api.stats.refused == {"no_streams": 1, "compression": 1}
         assert relay.api.stats.accepted == 1
@@ -219,5 +219,45 @@ def test_damaged_pushes_are_never_500(seed: int, body: bytes) -> None:
                 bytes(damaged), f"Content-Type: {content_type}", f"Content-Encoding: {encoding}"
             )
             assert status in (204, 400, 413, 422), text
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("path", ["/loki/api/v1/push", "/api/prom/push"])
+def test_old_and_new_bodies_are_taken_on_old_and_new_paths(path: str) -> None:
+    old = {"streams": [{"labels": '{job="x"}', "entries": [{"ts": "2026-11-27T06:30:01Z", "line": "l"}]}]}
+
+    async def scenario(relay: Relay) -> None:
+        assert (await relay.post(PUSH, JSON, path=path))[0] == 204
+        assert (await relay.post(json.dumps(old).encode(), JSON, path=path))[0] == 204
+        assert [stream.labels for _, [stream] in relay.intake.pushed] == ['{a="1", b="2"}', '{job="x"}']
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("path", ["/loki/api/v1/raw", "/promtail/api/v1/raw"])
+def test_plain_lines_are_taken(path: str) -> None:
+    async def scenario(relay: Relay) -> None:
+        assert (await relay.post(b"one\ntwo\n", path=path))[0] == 204
+        ((_, (stream,)),) = relay.intake.pushed
+        assert (stream.labels, stream.count) == ('{job="raw"}', 2)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        (b'{"streams":[{"stream":{"a":"b"},"values":[]}]}', "/loki/api/v1/push"),
+        (b'{"streams":[{"stream":{"a":"b"},"lines":[["1","x"]]}]}', "/loki/api/v1/push"),
+        (b'{"streams":[{"labels":"{}","entries":[]}]}', "/api/prom/push"),
+        (b"\n\n", "/loki/api/v1/raw"),
+    ],
+)
+def test_it_is_never_204_when_nothing_is_stored(body: bytes, path: str) -> None:
+    async def scenario(relay: Relay) -> None:
+        status, _, text = await relay.post(body, JSON, path=path)
+        assert status == 400 and text
+        assert not relay.intake.pushed
 
     run(scenario)

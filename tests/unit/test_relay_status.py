@@ -14,7 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from appliance.config import model
 from appliance.config.units import Endpoint, Size
-from appliance.relay.http.server import HttpLimits, HttpServer
+from appliance.relay.http.messages import HttpLimits
+from appliance.relay.http.server import HttpServer
 from appliance.relay.labels.cardinality import GuardStats
 from appliance.relay.listen.intake import IntakeStats
 from appliance.relay.listen.push_api import PushStats

@@ -70,6 +70,8 @@ The firewall of this machine opens exactly the ports that are on here.
             if isinstance(item, TickItem):
                 value = (push.read(push.value) or "0.0.0.0:3500") if value else None
             put(_PUSH, value or ("" if item is push else None))
+            # The wizard knows no clients yet: `appliance token new` makes them, and says what to write here.
+            put("relay.push.anyone", True if value and not self.state.answers.get("relay.push.clients") else None)
         elif isinstance(item, TickItem):
             port = next(one for one in self.query(TextItem) if one.path == f"{item.path}.port")
             typed = port.read(port.value)

@@ -4,8 +4,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 from appliance.config.promtail.notes import Draft, Fate
 from appliance.config.promtail.tree import Tree
+from appliance.config.ranges import is_loopback
 
 _PASSWORD_FILE = "/etc/appliance/secrets/loki-password"
+_PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
 _TOKEN_FILE = "/etc/appliance/secrets/loki-token"
 _PUSH = "/loki/api/v1/push"
 _TARGETS = {
@@ -159,6 +161,9 @@ def server(draft: Draft, tree: Tree, http_address: str) -> None:
             draft.put("relay.listen.http", f"{http_address}:{child.text()}", child)
             text = f"/metrics and /status listen on {http_address} only; --http-address ADDRESS opens them to others"
             draft.note(child, text, Fate.CHANGED)
+            if not is_loopback(http_address):
+                draft.set("relay.http.from", list(_PRIVATE))
+                draft.remark(child, "/metrics and /status are for private networks: relay.http.from", Fate.CHANGED)
         elif key == "log_level":
             draft.put("relay.log_level", {"warn": "warning"}.get(child.text(), child.text()), child)
         elif key == "http_listen_address":

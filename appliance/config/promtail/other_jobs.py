@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from appliance.config.model_relay import Relay
 from appliance.config.promtail.notes import Draft, Fate
 from appliance.config.promtail.relabel import Rule, read_rule
 from appliance.config.promtail.tree import Tree
@@ -18,7 +17,6 @@ class PodsJob:
 
 
 TOKEN_FILE = "/etc/appliance/secrets/kubernetes"
-_KNOWS_CLIENTS = "push" in Relay.__struct_fields__
 
 
 def push_api(draft: Draft, job: Tree) -> None:
@@ -49,7 +47,7 @@ def push_api(draft: Draft, job: Tree) -> None:
         return
     draft.set("relay.listen.push", f"{host}:{port}")
     draft.remark(job, "is relay.listen.push", Fate.TAKEN)
-    if not host.startswith("127.") and host not in ("localhost", "::1") and _KNOWS_CLIENTS:
+    if not host.startswith("127.") and host not in ("localhost", "::1"):
         draft.set("relay.push.anyone", True)
         text = "whoever reaches it may push, as before; better list relay.push.clients and remove relay.push.anyone"
         draft.remark(job, text, Fate.ACTION)
@@ -60,8 +58,7 @@ def push_for_pods(draft: Draft, job: Tree) -> None:
     if draft.has("relay.listen.push"):
         return
     draft.set("relay.listen.push", "0.0.0.0:3500")
-    if _KNOWS_CLIENTS:
-        draft.set("relay.push", {"tls": {}, "clients": [{"name": "kubernetes", "token_file": TOKEN_FILE}]})
+    draft.set("relay.push", {"tls": {}, "clients": [{"name": "kubernetes", "token_file": TOKEN_FILE}]})
     text = (
         f"relay.listen.push was opened for the agents; make their token: appliance token new kubernetes ({TOKEN_FILE})"
     )

@@ -30,7 +30,7 @@ from appliance.host.host import Host
 from appliance.host.layout import CONFIG
 from appliance.host.system.ports import uses_own_certificate
 from appliance.host.system.render import ADMINISTRATOR
-from appliance.host.system.secrets import hand_to_relay, make_secrets_directory
+from appliance.host.system.secrets import hand_certificate_to_relay, hand_to_relay, make_secrets_directory
 from appliance.host.tree import File, changes
 
 CONFIRM_WITHIN = 60.0
@@ -204,6 +204,7 @@ def _prepare(config: Config, host: Host, progress: Progress) -> None:
 
         with _step("Preparing certificates", progress):
             ensure_own(TlsStore(host.layout), config, own_addresses(host.runner) if host.services else [])
+    hand_certificate_to_relay(config, host.layout)
 
 
 def _retire_administrator(store: Generations, host: Host, old: int, new: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from appliance.config.model import Config
 from appliance.config.problems import Problem
+from appliance.config.secret_files import secret_files
 from appliance.host.layout import TLS, Layout
 
 _CRYPT = re.compile(r"\$(y|gy|7|2[aby]|6|5)\$[^\s:]{10,}")
@@ -24,14 +25,17 @@ def file_problems(config: Config, layout: Layout) -> Iterator[Problem]:
         yield from _present("loki.tls.cert_file", tls.cert_file, layout)
     if tls.key_file:
         yield from _secret("loki.tls.key_file", tls.key_file, layout)
-    for name in ("tls", "relp_tls"):
-        listener = getattr(config.listeners, name)
-        if listener is None:
+    for where, path in secret_files(config.relay, "relay"):
+        if where != "relay.push.tls.key_file":
+            yield from _secret(where, str(path), layout)
+    listeners = {f"listeners.{name}": getattr(config.listeners, name) for name in ("tls", "relp_tls")}
+    for name, listener in {**listeners, "relay.push": config.relay.push}.items():
+        if listener is None or listener.tls is None:
             continue
         for key in ("cert_file", "key_file", "ca_file"):
             path = getattr(listener.tls, key)
             if not path.startswith(f"{TLS}/"):  # our own are made by the appliance itself
-                yield from _present(f"listeners.{name}.tls.{key}", path, layout)
+                yield from _present(f"{name}.tls.{key}", path, layout)
     if config.access.password_file:
         yield from _password(config.access.password_file, layout)
 

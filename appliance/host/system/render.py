@@ -14,6 +14,7 @@ from appliance.config.model import Config
 from appliance.host.layout import CONFIG, RELAY_CONFIG
 from appliance.host.system.complete import complete
 from appliance.host.system.ports import open_ports
+from appliance.host.system.secrets import for_relay
 from appliance.host.tree import ABSENT, Entry, File, Link
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def render(
     `group` may read the configuration; `owner` is root but on a fake root of an ordinary user.
     """
     full = complete(config)
-    relay_only = Config(loki=full.loki, labels=full.labels, relay=full.relay, listeners=full.listeners)
+    relay_only = Config(loki=full.loki, labels=full.labels, relay=for_relay(full).relay, listeners=full.listeners)
     tree: dict[str, Entry] = {
         CONFIG: File(text.encode(), 0o640, group=group),
         RELAY_CONFIG: File(_RELAY_HEAD + dump(relay_only).encode(), 0o640, group=group),

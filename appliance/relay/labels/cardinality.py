@@ -16,6 +16,7 @@ from appliance.relay.loki.label_syntax import format_pair, join_pairs
 # that a flood of one kind cannot take the last stream from everybody else.
 _FULL_SHARE = 0.8
 _NONE: dict[str, str] = {}
+_TARGET_COST, _VALUE_COST = 320, 200  # bytes that a stream, a value takes beside its text, twice
 
 
 @dataclass(slots=True)
@@ -28,18 +29,45 @@ class GuardStats:
     """Label values that became metadata, by label."""
 
 
-class Guard:
-    """The streams in use. Belongs to the loop's thread."""
+@dataclass(slots=True)
+class LabelMemory:
+    """About how many bytes streams and label values take; several guards may share one."""
 
-    def __init__(self, settings: model.Guard, limits: model.LokiLimits, *, on_prune: Callable[[], None]) -> None:
+    used: int = 0
+    max: int = 16 * 2**20
+
+    @property
+    def full(self) -> bool:
+        return self.used >= self.max
+
+
+class Guard:
+    """The streams in use. Belongs to the loop's thread.
+
+    While `memory` is full no further label value is taken, and no further stream but the most reduced.
+    """
+
+    def __init__(
+        self,
+        settings: model.Guard,
+        limits: model.LokiLimits,
+        *,
+        on_prune: Callable[[], None],
+        memory: LabelMemory | None = None,
+    ) -> None:
         self.stats = GuardStats()
         self._on_prune = on_prune
+        self._memory = memory or LabelMemory()
+        self._values_memory = self._targets_memory = 0  # our share of it
         self.configure(settings, limits)
         self._targets: dict[str, Target] = {}
 
     def configure(self, settings: model.Guard, limits: model.LokiLimits) -> None:
         """Take new bounds, for streams that are new from now on."""
-        self._values: dict[str, dict[str, str]] = {}  # name="value" by value by name, of what is within the bounds
+        # name="value" by value by name, of what is within the bounds
+        self._values: dict[str, dict[str, str]] = {}
+        self._memory.used -= self._values_memory
+        self._values_memory = 0
         self.settings = settings
         self._max_labels = limits.label_names - 1  # Loki adds service_name
         self._max_name = limits.label_name_length
@@ -61,7 +89,7 @@ class Guard:
                 if len(name) > self._max_name:  # all ASCII
                     given_up.append(name)
                     continue
-                if len(known) >= self.settings.max_values_per_label or self._too_long(value):
+                if len(known) >= self.settings.max_values_per_label or self._too_long(value) or self._memory.full:
                     given_up.append(name)
                     self.stats.values_overflowed[name] = self.stats.values_overflowed.get(name, 0) + 1
                     continue
@@ -78,7 +106,11 @@ class Guard:
         target.last_used = now_ns
         if unknown:
             for name, pair in kept.items():
-                self._values.setdefault(name, {})[labels[name]] = pair
+                values = self._values.setdefault(name, {})
+                if labels[name] not in values:
+                    values[labels[name]] = pair
+                    self._values_memory += (cost := 2 * len(pair) + _VALUE_COST)
+                    self._memory.used += cost
         self.stats.active = len(self._targets)
         return target, {name: labels[name] for name in given_up}
 
@@ -87,7 +119,7 @@ class Guard:
         expendable = self._expendable(kept)
         for step, name in enumerate(expendable):
             share = _FULL_SHARE + (1 - _FULL_SHARE) * step / len(expendable)
-            if len(self._targets) < self.settings.max_streams * share:
+            if len(self._targets) < self.settings.max_streams * share and not self._memory.full:
                 break
             given_up.append(name)
             del kept[name]
@@ -97,6 +129,8 @@ class Guard:
             if found is not None:
                 return found
         target = self._targets[text] = Target(text)
+        self._targets_memory += (cost := 2 * len(text) + _TARGET_COST)
+        self._memory.used += cost
         return target
 
     def _too_long(self, value: str) -> bool:
@@ -119,6 +153,20 @@ class Guard:
             return
         for text in idle:
             del self._targets[text]
-        self._values.clear()  # they come back with their next entry
+            self._targets_memory -= (cost := 2 * len(text) + _TARGET_COST)
+            self._memory.used -= cost
+        self._forget_values()  # they come back with their next entry
         self.stats.active = len(self._targets)
         self._on_prune()
+
+    def _forget_values(self) -> None:
+        self._values.clear()
+        self._memory.used -= self._values_memory
+        self._values_memory = 0
+
+    def forget(self) -> None:
+        """Forget everything: nobody uses this guard any more."""
+        self._forget_values()
+        self._targets.clear()
+        self._memory.used -= self._targets_memory
+        self._targets_memory = 0

@@ -13,21 +13,21 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from appliance.config import model
 from appliance.relay.handover.position import Position
-from appliance.relay.hot import BATCH_FULL, Conn, Packer, varint
+from appliance.relay.hot import BATCH_FULL, Conn, Packer
 from appliance.relay.inputs import INPUTS
 from appliance.relay.labels.cardinality import Guard, GuardStats
 from appliance.relay.labels.resolver import Resolver
 from appliance.relay.listen.acknowledgements import Acknowledgements, Session
 from appliance.relay.listen.positions import Positions
-from appliance.relay.loki import push_format
-from appliance.relay.loki.label_syntax import parse_labels
+from appliance.relay.listen.push_proto import PushedStream
+from appliance.relay.listen.push_store import PushStore
 from appliance.relay.parse.time_policy import TimePolicy
 from appliance.relay.report.senders import Sources
-from appliance.relay.spool.spool import Spool, SpoolFull
+from appliance.relay.spool.spool import Spool
 from appliance.relay.spool.writer import ClosedBatch, SpoolWriter
 
 log = logging.getLogger(__name__)
@@ -36,17 +36,7 @@ READ = 256 * 1024
 _WAITING_BATCHES = 2  # full batches on their way to disk before listeners pause
 _LATE = 0.05  # seconds of silence after which a sender may be waiting for us
 _PRUNE = 60.0  # seconds between two looks for idle streams
-_LEFTOVERS = 64 * 2**20  # bytes of unfinished messages of all connections together
-
-
-class PushedStream(NamedTuple):
-    """One stream of a push, its entries as the encoded `entries` fields of a StreamAdapter."""
-
-    labels: str
-    entries: bytes
-    count: int  # type: ignore[assignment]  # shadows tuple.count, which nobody calls
-    oldest_ns: int
-    newest_ns: int
+_LEFTOVERS = 32 * 2**20  # bytes of unfinished messages of all connections together
 
 
 class Flow(Protocol):
@@ -102,6 +92,7 @@ class Intake:
         self._age_timer: asyncio.TimerHandle | None = None
         self._late_timer: asyncio.TimerHandle | None = None
         self._guard = Guard(config.labels.guard, config.loki.limits, on_prune=self._forget_routes)
+        self.pushes = PushStore(config, spool, self.writer, self._guard)
         self.leftovers = 0
         self.buffer = bytearray()
         self._configure(config)
@@ -128,6 +119,7 @@ class Intake:
     def reload(self, config: model.Config) -> None:
         """Take another configuration for what comes from now on; nothing received is touched."""
         self.close_batch()
+        self.pushes.configure(config)
         old = self._packer
         self._configure(config)
         self._packer.follow(old)
@@ -138,6 +130,7 @@ class Intake:
 
     def _prune(self) -> None:
         self._guard.prune(time.time_ns())
+        self.pushes.prune(time.time_ns())
         self._loop.call_later(_PRUNE, self._prune)
 
     def rest(self) -> None:
@@ -331,6 +324,7 @@ class Intake:
     async def flush(self, timeout: float) -> bool:
         """Close the batch and wait until everything is on disk; False after `timeout` seconds."""
         self.close_batch()
+        self.pushes.close_all()
         deadline = self._loop.time() + timeout
         while self._durable < self._closed or self.writer.waiting_bytes:
             if self._loop.time() >= deadline:
@@ -341,59 +335,7 @@ class Intake:
     # ---- pushes --------------------------------------------------------------------------------
 
     async def push(self, tenant: str, streams: list[PushedStream]) -> None:
-        """Take a push; returns when it is durable, raises SpoolFull when it is not taken."""
-        reason = self._spool.no_room()
-        if not reason and self.writer.waiting_bytes >= 2 * _WAITING_BATCHES * self.config.relay.batch.size:
-            reason = "its disk is slow"
-        if reason:
-            raise SpoolFull(f"the spool is full: {reason}", hint="try again later")
-        if tenant == self.config.loki.tenant:
-            tenant = ""  # the one that everything without a tenant goes to: the same streams, the same limits
-        now_ns = time.time_ns()
-        body = bytearray()
-        for stream in streams:
-            # Another tenant has streams of its own at Loki, so that it cannot take ours.
-            target, moved = self._guard.admit(parse_labels(stream.labels), now_ns) if not tenant else (None, {})
-            raw = _encode_stream(target.labels if target else stream.labels, stream.entries)
-            body += _with_metadata(raw, moved) if moved else raw
+        """Take a push; returns when it is durable. Raises SpoolFull or TooManyTenants when it is not taken."""
+        await self.pushes.push(tenant, streams)
         self._stats.messages["push"] = self._stats.messages.get("push", 0) + sum(stream.count for stream in streams)
         self._stats.bytes["push"] = self._stats.bytes.get("push", 0) + sum(len(stream.entries) for stream in streams)
-        result: asyncio.Future[None] = self._loop.create_future()
-
-        def done(error: SpoolFull | None) -> None:
-            if not result.done():
-                if error is None:
-                    result.set_result(None)
-                else:
-                    result.set_exception(error)
-
-        self.writer.put(
-            ClosedBatch(
-                body,
-                None,
-                sum(stream.count for stream in streams),
-                min(stream.oldest_ns for stream in streams),
-                max(stream.newest_ns for stream in streams),
-                tenant,
-                False,
-                done,
-                lambda body: None,
-            )
-        )
-        await result
-
-
-def _encode_stream(labels: str, entries: bytes) -> bytes:
-    """One `streams` field of entries that are encoded already."""
-    name = labels.encode()
-    inner = b"\x0a" + varint(len(name)) + name + entries
-    return b"\x0a" + varint(len(inner)) + inner
-
-
-def _with_metadata(stream: bytes, more: dict[str, str]) -> bytes:
-    """The stream with pairs of structured metadata added to each of its entries."""
-    [part] = push_format.scan(stream)
-    entries = push_format.entries_of(stream, part)
-    return push_format.encode_stream(
-        part.labels, [entry._replace(metadata=(*entry.metadata, *more.items())) for entry in entries]
-    )

@@ -1,10 +1,14 @@
 """A PushRequest from outside, taken apart into streams whose entries stay the bytes they are.
 
-Every nested message is walked, as one that Loki cannot decode would make it refuse the whole batch
-it ended up in: by the compiled scan for what every known client sends, by plain Python for streams
-put together otherwise. Labels are not parsed here.
+Every nested message is walked by the compiled scan, as one that Loki cannot decode would make it
+refuse the whole batch it ended up in. What else stands in a stream (`hash`, fields of tomorrow) is
+left out, and a time stamp that int64 nanoseconds cannot say is replaced: both without an object for
+each entry. Labels are not parsed here.
 Source: loki/pkg/push/push.proto, protobuf.dev/programming-guides/encoding.
 """
+
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from appliance.relay.hot import scan_push, varint
 
@@ -18,111 +22,182 @@ class MalformedPushRequest(ValueError):
     """Bytes that are not a PushRequest."""
 
 
-class TooManyStreams(ValueError):
-    """A push with more streams than are taken at once: two bytes each, unpacked, would fill the memory."""
+class PushTooLarge(ValueError):
+    """More streams or entries than are taken at once: two bytes each, unpacked, would fill the memory."""
 
 
-def split_push(body: bytes, max_streams: int) -> list[tuple[bytes, bytes, int, int, int]]:
-    """The streams of a PushRequest as (labels, entries, count, oldest ns, newest ns), in order.
+class SplitStream(NamedTuple):
+    """One stream of a push: `entries` are its `entries` fields with their tags, one after the other."""
 
-    `entries` is the concatenation of the stream's `entries` fields with their tags. A time stamp
-    that does not fit into int64 nanoseconds is replaced by the nearest that does. Raises
-    MalformedPushRequest or TooManyStreams.
+    labels: bytes
+    entries: bytes
+    count: int  # type: ignore[assignment]  # shadows tuple.count, which nobody calls
+    oldest_ns: int
+    newest_ns: int
+
+
+class PushedStream(NamedTuple):
+    """One stream of a push, its labels in their one spelling, its entries encoded as in SplitStream."""
+
+    labels: str
+    entries: bytes
+    count: int  # type: ignore[assignment]  # shadows tuple.count, which nobody calls
+    oldest_ns: int
+    newest_ns: int
+
+
+def split_push(body: bytes | bytearray, max_streams: int, max_entries: int = 2**31) -> list[SplitStream]:
+    """The streams of a PushRequest, in order.
+
+    A time stamp that does not fit into int64 nanoseconds is replaced by the nearest that does. Raises
+    MalformedPushRequest or PushTooLarge.
     """
     if body.count(b"\n") > max_streams and _streams(body, max_streams) > max_streams:
-        raise TooManyStreams(f"more than {max_streams} streams in one push")
+        raise PushTooLarge(f"more than {max_streams} streams in one push")
     found = scan_push(body, True)
     if found is None:
         raise MalformedPushRequest("proto: PushRequest cannot be decoded")
+    if sum([part[3] for part in found]) > max_entries:
+        raise PushTooLarge(f"more than {max_entries} entries in one push")
+    view = memoryview(body)
     return [
-        (labels.encode(errors="surrogateescape"), body[plain : offset + length], count, oldest, newest)
+        SplitStream(
+            labels.encode(errors="surrogateescape"), bytes(view[plain : offset + length]), count, oldest, newest
+        )
         if plain
-        else _closely(body[offset : offset + length])
+        else _closely(body, offset, offset + length, count)
         for labels, offset, length, count, oldest, newest, plain in found
     ]
 
 
-def _streams(body: bytes, enough: int) -> int:
+def _streams(body: bytes | bytearray, enough: int) -> int:
     """How many streams a push has, as far as it can be walked; stops counting above `enough`."""
     at = count = 0
     try:
         while at < len(body) and count <= enough:
-            tag, at = _read(body, at)
-            if tag & 7 == 2:
-                size, at = _read(body, at)
-                at += size
-            elif tag & 7 == 0:
-                at = _read(body, at)[1]
-            else:
-                at += 8 if tag & 7 == 1 else 4
+            tag, at = read_varint(body, at)
+            at = _behind(body, at, tag)
             count += tag == _LABELS
     except IndexError:
         pass  # the scan says that it is malformed
     return count
 
 
-def _closely(field: bytes) -> tuple[bytes, bytes, int, int, int]:
-    """One `streams` field, walked before, in which labels, entries and unknown fields stand anyhow."""
+def _closely(body: bytes | bytearray, at: int, end: int, count: int) -> SplitStream:
+    """The `streams` field [at, end), walked before, in which labels, entries and unknown fields stand anyhow."""
+    _, at = read_varint(body, at)
+    _, at = read_varint(body, at)
     labels = b""
-    entries: list[bytes] = []
-    stamps: list[int] = []
-    [(_, stream)] = _fields(field)
-    for tag, value in _fields(stream):
+    entries = bytearray(_WRAP)
+    run = at  # body[run:at] are entries
+    while at < end:
+        if body[at] == _ENTRIES and body[at + 1] < 0x80:  # nearly all
+            at += 2 + body[at + 1]
+            continue
+        start = at
+        tag, at = read_varint(body, at)
+        content = at
+        at = _behind(body, at, tag)
+        if tag == _ENTRIES:
+            continue
+        entries += memoryview(body)[run:start]
+        run = at
         if tag == _LABELS:
-            labels = value
-        elif tag == _ENTRIES:
-            stamp, entry = _rebuild(value)
-            stamps.append(stamp)
-            entries.append(entry)
-    return labels, b"".join(entries), len(entries), min(stamps, default=0), max(stamps, default=0)
+            labels = bytes(body[read_varint(body, content)[1] : at])
+    entries += memoryview(body)[run:end]
+    # Once more, now that nothing else stands in it: what is still odd is odd by its time stamps.
+    oldest, newest, plain = _scan_wrapped(entries)
+    del entries[:_WRAP]
+    if plain or not count:
+        return SplitStream(labels, bytes(entries), count, oldest, newest)
+    rebuilt, oldest, newest = _restamped(bytes(entries))
+    return SplitStream(labels, rebuilt, count, oldest, newest)
 
 
-def _rebuild(entry: bytes) -> tuple[int, bytes]:
-    """The time of an entry, and its field with a time that int64 nanoseconds can say."""
-    seconds = nanos = 0
-    rest = b""
-    for tag, value in _fields(entry):
-        if tag == _TIMESTAMP:
-            stamp = dict(_fields(value))
-            seconds, nanos = _signed(stamp.get(8, b"")), _signed(stamp.get(16, b""))
-        else:
-            rest += varint(tag) + (varint(len(value)) if tag & 7 == 2 else b"") + value
-    time_ns = min(max(seconds * _NANO + nanos, 0), _LAST_SECOND * _NANO)
-    rebuilt = encode_timestamp(time_ns) + rest
-    return time_ns, b"\x12" + varint(len(rebuilt)) + rebuilt
+_WRAP = 8  # bytes in front of entries that make a whole push of them
 
 
-def _fields(message: bytes) -> list[tuple[int, bytes]]:
-    """Tags and values of a well-formed message; a varint's value is its bytes, not decoded."""
-    found = []
+def _scan_wrapped(entries: bytearray) -> tuple[int, int, bool]:
+    """Oldest and newest time stamp of entries that have _WRAP bytes in front, and whether all can be said."""
+    size = len(entries) - 6
+    entries[0] = 0x0A
+    for place in range(5):  # a number may be written longer than it need be
+        entries[1 + place] = size >> 7 * place & 0x7F | (0x80 if place < 4 else 0)
+    entries[6:8] = b"\x0a\x00"
+    found = scan_push(entries, True)
+    assert found is not None and len(found) == 1
+    _, _, _, _, oldest, newest, plain = found[0]
+    return oldest, newest, bool(plain)
+
+
+def _restamped(entries: bytes) -> tuple[bytes, int, int]:
+    """Entries with time stamps that int64 nanoseconds can say, their oldest and their newest."""
+    out = bytearray()
+    oldest, newest = 2**63, 0
     at = 0
-    while at < len(message):
-        tag, at = _read(message, at)
-        if tag & 7 == 2:
-            size, at = _read(message, at)
-            stop = at + size
-        elif tag & 7 == 0:
-            stop = _read(message, at)[1]
-        else:
-            stop = at + (8 if tag & 7 == 1 else 4)
-        found.append((tag, message[at:stop]))
-        at = stop
-    return found
+    while at < len(entries):
+        _, at = read_varint(entries, at)
+        size, at = read_varint(entries, at)
+        stop = at + size
+        seconds = nanos = 0
+        rest = bytearray()
+        while at < stop:
+            start = at
+            tag, at = read_varint(entries, at)
+            content = at
+            at = _behind(entries, at, tag)
+            if tag == _TIMESTAMP:
+                seconds, nanos = _timestamp(entries, read_varint(entries, content)[1], at)
+            else:
+                rest += entries[start:at]
+        time_ns = min(max(seconds * _NANO + nanos, 0), _LAST_SECOND * _NANO)
+        oldest, newest = min(oldest, time_ns), max(newest, time_ns)
+        rest[:0] = encode_timestamp(time_ns)
+        out += b"\x12" + varint(len(rest)) + rest
+    return bytes(out), oldest, newest
 
 
-def _read(message: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
+def _timestamp(message: bytes, at: int, stop: int) -> tuple[int, int]:
+    seconds = nanos = 0
+    while at < stop:
+        tag, at = read_varint(message, at)
+        if tag == 8:
+            seconds = _signed(read_varint(message, at)[0])
+        elif tag == 16:
+            nanos = _signed(read_varint(message, at)[0])
+        at = _behind(message, at, tag)
+    return seconds, nanos
+
+
+def _behind(message: bytes | bytearray, at: int, tag: int) -> int:
+    """Where the field ends whose content begins at `at`."""
+    kind = tag & 7
+    if kind == 2:
+        size, at = read_varint(message, at)
+        return at + size
+    if kind == 0:
+        return read_varint(message, at)[1]
+    return at + (8 if kind == 1 else 4)
+
+
+def read_varint(message: bytes | bytearray, at: int) -> tuple[int, int]:
+    """The number at `at`, and where it ends. Raises IndexError where the message ends within."""
+    byte = message[at]
+    if byte < 0x80:
+        return byte, at + 1
+    value, shift = byte & 0x7F, 7
     while True:
-        byte = message[at]
         at += 1
+        byte = message[at]
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value & (2**64 - 1), at
+            return value & (2**64 - 1), at + 1
         shift += 7
+        if shift > 63:
+            raise IndexError("a number that does not end")
 
 
-def _signed(encoded: bytes) -> int:
-    value = _read(encoded, 0)[0] if encoded else 0
+def _signed(value: int) -> int:
     return value - 2**64 if value >> 63 else value
 
 
@@ -137,3 +212,50 @@ def encode_entry(time_ns: int, line: bytes, metadata: bytes) -> bytes:
     """An `entries` field; `metadata` are its encoded pairs (hot.encode_pair)."""
     entry = encode_timestamp(time_ns) + b"\x12" + varint(len(line)) + line + metadata
     return b"\x12" + varint(len(entry)) + entry
+
+
+def add_metadata(entries: bytes, pairs: bytes) -> bytes:
+    """The `entries` fields with encoded pairs of metadata (hot.encode_pair) added to each."""
+    out = bytearray()
+    more = len(pairs)
+    at = 0
+    while at < len(entries):
+        at, stop = _entry(entries, at)
+        out += b"\x12" + varint(stop - at + more)
+        out += entries[at:stop]
+        out += pairs
+        at = stop
+    return bytes(out)
+
+
+def first_end(entries: bytes) -> int:
+    """Where the first of the `entries` fields ends."""
+    return _entry(entries, 0)[1]
+
+
+def chunks(entries: bytes, max_size: int, max_count: int) -> Iterator[SplitStream]:
+    """The `entries` fields in runs of at most so many bytes and entries; one that is larger comes alone."""
+    at = start = count = 0
+    while at < len(entries):
+        _, stop = _entry(entries, at)
+        if count and (stop - start > max_size or count >= max_count):
+            yield _chunk(entries[start:at], count)
+            start, count = at, 0
+        count += 1
+        at = stop
+    if count:
+        yield _chunk(entries[start:], count)
+
+
+def _chunk(entries: bytes, count: int) -> SplitStream:
+    oldest, newest, _ = _scan_wrapped(bytearray(_WRAP) + entries)
+    return SplitStream(b"", entries, count, oldest, newest)
+
+
+def _entry(entries: bytes, at: int) -> tuple[int, int]:
+    """Where the content of the `entries` field at `at` begins and ends."""
+    if entries[at + 1] < 0x80 and entries[at] == _ENTRIES:
+        return at + 2, at + 2 + entries[at + 1]
+    _, at = read_varint(entries, at)
+    size, at = read_varint(entries, at)
+    return at, at + size

@@ -9,8 +9,11 @@ import time
 
 import msgspec
 
+from appliance.config import model
 from appliance.config.units import Endpoint
-from appliance.relay.http.server import HttpLimits, HttpServer, Request, Response, Route
+from appliance.relay.http.access import Readers
+from appliance.relay.http.messages import HttpLimits, Request, Response, Route, Routes
+from appliance.relay.http.server import HttpServer
 from appliance.relay.report.metrics import Metrics
 from appliance.relay.report.rates import RateMeter
 from appliance.relay.report.status import Parts, build_status, first_troubles, totals, troubles
@@ -31,13 +34,21 @@ class HttpEndpoints:
         self._recent = RateMeter(_RECENT)
         self._recent.sample(time.monotonic(), first_troubles(parts))
         self._sampler: asyncio.Task[None] | None = None
+        self._server = HttpServer("http", *self._configured(parts.config.relay))
+
+    def _configured(self, relay: model.Relay) -> tuple[Routes, HttpLimits]:
+        check = Readers(relay.http).check
         routes = {
             "/": {"GET": Route(self._index)},
-            "/metrics": {"GET": Route(self._serve_metrics)},
+            "/metrics": {"GET": Route(self._serve_metrics, check=check)},
             "/ready": {"GET": Route(self._ready)},
-            "/status": {"GET": Route(self._status)},
+            "/status": {"GET": Route(self._status, check=check)},
         }
-        self._server = HttpServer("http", routes, HttpLimits(connections=64, idle_timeout=120.0))
+        return routes, HttpLimits(connections=64, connections_per_peer=32, idle_timeout=120.0)
+
+    def reload(self, relay: model.Relay) -> None:
+        """Let others read from now on, without dropping a connection."""
+        self._server.reload(*self._configured(relay))
 
     async def start(self, listen: Endpoint) -> None:
         """Listen. Raise ApplianceError when the address cannot be had."""

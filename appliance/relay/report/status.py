@@ -13,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from appliance import __version__
 from appliance.config import model
+from appliance.config.ranges import is_loopback
 from appliance.relay.http.server import HttpServer
 from appliance.relay.listen.handover import HandoverStats
 from appliance.relay.listen.intake import IntakeStats
@@ -116,6 +117,7 @@ def troubles(parts: Parts) -> dict[str, int]:
         "dead_letters_given_up": parts.dead_letters.given_up,
         "protocol_errors": intake.protocol_errors,
         "set_aside": parts.spool.stats.set_aside,
+        "unknown_clients": sum(parts.push.stats.refused.get(reason, 0) for reason in ("unknown_client", "tenant")),
         "streams_overflowed": intake.guard.overflowed,
         "label_values_overflowed": sum(intake.guard.values_overflowed.values()),
         "connections_refused": intake.refused + parts.push.server.stats.refused,
@@ -197,6 +199,7 @@ def build_status(parts: Parts, meter: RateMeter, recent: RateMeter, now: float |
         dropped=merged([intake.dropped, parts.spool.stats.dropped, sender.dead_lettered]),
         repaired=merged([intake.repaired, sender.repaired]),
         push_refused=dict(push.refused),
+        push_open_to_anyone=_open_to_anyone(parts.config.relay),
         connections_refused=intake.refused + parts.push.server.stats.refused,
         frames_cut=intake.frames_cut,
         protocol_errors=intake.protocol_errors,
@@ -243,6 +246,10 @@ def _letters_on_disk(parts: Parts) -> tuple[dict[str, int], int]:
         return parts.dead_letters.store.reasons(), parts.dead_letters.store.waiting()
     except OSError:
         return {}, 0
+
+
+def _open_to_anyone(relay: model.Relay) -> bool:
+    return relay.push.anyone and relay.listen.push is not None and not is_loopback(relay.listen.push.host)
 
 
 def _queue(parts: Parts, now: float) -> QueueStatus:

@@ -214,6 +214,7 @@ class Status(msgspec.Struct):
     dropped: dict[str, int]
     repaired: dict[str, int]
     push_refused: dict[str, int]
+    push_open_to_anyone: bool
     connections_refused: int
     frames_cut: int
     protocol_errors: int
@@ -259,6 +260,11 @@ _RECENT = {
         "rsyslog",
         "rsyslog's queue was full, it discarded {} messages in the last 15 min",
         "bring Loki back, or raise listeners.queue.max_disk",
+    ),
+    "unknown_clients": (
+        "push",
+        "{} pushes were refused lately, as their client is not known or may not do so",
+        "see push_refused and relay.push.clients; `appliance token new NAME` makes what a client needs",
     ),
     "set_aside": (
         "queue",
@@ -308,6 +314,12 @@ def problems_of(status: Status, listeners: model.Listeners) -> Iterable[Problem]
     if status.receiver is not None:
         for problem, remedy in receiver_problems(status.receiver, listeners, status.now):
             yield Problem("receiver", problem, remedy)
+    if status.push_open_to_anyone:
+        yield Problem(
+            "push",
+            "anyone who reaches relay.listen.push may push",
+            "list relay.push.clients (`appliance token new NAME`) and remove relay.push.anyone",
+        )
     for name, (part, words, remedy) in _RECENT.items():
         if count := status.recent.get(name, 0):
             words = words.format(count, limit=status.streams.limit, reasons=_reasons(status))
