@@ -271,6 +271,7 @@ def run(config: model.Config, read_config: Callable[[], model.Config]) -> int:
 
     `read_config` is called on SIGHUP and raises ApplianceError for a file that is not valid.
     """
+    memory.keep_little()
     log_lines = relay_log.configure(config.relay.log_level)
     # One thread does nearly all the work; those that wait for disk and network need the interpreter
     # only in short turns, and each turn taken from the busy one costs two switches.

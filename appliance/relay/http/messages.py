@@ -69,7 +69,7 @@ Routes = Mapping[str, Mapping[str, Route]]  # path -> method -> route
 class HttpLimits:
     connections: int = 200
     connections_per_peer: int = 0  # of one address; 0 for no bound of its own
-    header_size: int = 16 * 1024  # bytes
+    header_size: int = 8 * 1024  # bytes
     header_timeout: float = 10.0  # seconds, from the first byte of a request
     idle_timeout: float = 600.0  # seconds between requests
     body_timeout: float = 30.0  # seconds, prolonged by what has arrived at body_rate

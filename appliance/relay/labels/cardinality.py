@@ -34,7 +34,7 @@ class LabelMemory:
     """About how many bytes streams and label values take; several guards may share one."""
 
     used: int = 0
-    max: int = 16 * 2**20
+    max: int = 8 * 2**20
 
     @property
     def full(self) -> bool:

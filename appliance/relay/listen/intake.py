@@ -36,7 +36,7 @@ READ = 256 * 1024
 _WAITING_BATCHES = 2  # full batches on their way to disk before listeners pause
 _LATE = 0.05  # seconds of silence after which a sender may be waiting for us
 _PRUNE = 60.0  # seconds between two looks for idle streams
-_LEFTOVERS = 32 * 2**20  # bytes of unfinished messages of all connections together
+_LEFTOVERS = 24 * 2**20  # bytes of unfinished messages of all connections together
 
 
 class Flow(Protocol):

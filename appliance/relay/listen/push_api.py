@@ -187,12 +187,13 @@ class PushApi:
         A push without entries is refused, unless it may be `empty`.
         """
         body, encoding = request.take_body(), request.headers.get("content-encoding", "")
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         under_way = 0
         caller = request.caller
         assert isinstance(caller, Caller)
         try:
             tenant = caller.tenant(check_tenant(request.headers.get("x-scope-orgid", "")))
-            expected = expected_size(body, encoding, self._limit)
+            expected = expected_size(body, media_type, encoding, self._limit)
             # Before decoding: what waits here is only as large as it came.
             await self._turns.take(request.peer, expected, _TURN)
             under_way = expected

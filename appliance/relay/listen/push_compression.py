@@ -15,6 +15,7 @@ Body = bytes | bytearray
 _GZIP_MEMBERS = 1000
 # Logs shrink to a tenth; one line repeated shrinks to a hundredth, its time stamps being different.
 _RATIO = 100
+_JSON_TIMES = 4  # bytes of objects for each of a JSON body
 _ALWAYS = 4 * 2**20  # bytes that may come out of however little
 
 
@@ -35,12 +36,13 @@ def decompress(body: Body, content_encoding: str, limit: int) -> Body:
     raise PushRefused(400, f'Content-Encoding "{content_encoding[:100]}" not supported', "content_encoding")
 
 
-def expected_size(body: Body, content_encoding: str, limit: int) -> int:
-    """About how many bytes will come out; nothing is decompressed for it."""
-    if content_encoding in ("gzip", "deflate"):
-        return min(limit, 10 * len(body))
+def expected_size(body: Body, media_type: str, content_encoding: str, limit: int) -> int:
+    """About how many bytes of memory decoding will take; nothing is decompressed for it."""
+    size = 10 * len(body) if content_encoding in ("gzip", "deflate") else len(body)
+    if media_type == "application/json":
+        return min(size, limit) * _JSON_TIMES
     # A body that is no snappy block announces anything.
-    return min(max(len(body), min(announced(body), 30 * len(body))), limit)
+    return min(max(size, min(announced(body), 30 * len(body))), limit)
 
 
 def _gunzip(body: Body, limit: int) -> bytearray:

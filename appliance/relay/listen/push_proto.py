@@ -15,7 +15,7 @@ from appliance.relay.hot import scan_push, varint
 _NANO = 1_000_000_000
 _LAST_SECOND = 9223372035  # the last second whose every nanosecond fits into an int64
 _LABELS, _ENTRIES = 10, 18  # tags in a stream
-_TIMESTAMP = 10  # tag in an entry
+_TIMESTAMP, _LINE, _METADATA = 10, 18, 26  # tags in an entry
 
 
 class MalformedPushRequest(ValueError):
@@ -250,6 +250,29 @@ def chunks(entries: bytes, max_size: int, max_count: int) -> Iterator[SplitStrea
 def _chunk(entries: bytes, count: int) -> SplitStream:
     oldest, newest, _ = _scan_wrapped(bytearray(_WRAP) + entries)
     return SplitStream(b"", entries, count, oldest, newest)
+
+
+def shortened(entry: bytes, size: int) -> tuple[int, bytes, bytes]:
+    """Time stamp, the first `size` bytes of the line, and the encoded metadata of one `entries` field.
+
+    Metadata of more than `size` bytes is left out.
+    """
+    at, stop = _entry(entry, 0)
+    seconds = nanos = 0
+    line = metadata = b""
+    while at < stop:
+        start = at
+        tag, at = read_varint(entry, at)
+        content = at
+        at = _behind(entry, at, tag)
+        if tag == _TIMESTAMP:
+            seconds, nanos = _timestamp(entry, read_varint(entry, content)[1], at)
+        elif tag == _LINE:
+            content = read_varint(entry, content)[1]
+            line = entry[content : min(at, content + size)]
+        elif tag == _METADATA and len(metadata) + at - start <= size:
+            metadata += entry[start:at]
+    return seconds * _NANO + nanos, line, metadata
 
 
 def _entry(entries: bytes, at: int) -> tuple[int, int]:

@@ -13,7 +13,8 @@ from appliance.config import model
 from appliance.errors import ApplianceError
 from appliance.relay.hot import batch_streams, encode_pair, varint
 from appliance.relay.labels.cardinality import Guard, LabelMemory
-from appliance.relay.listen.push_proto import PushedStream, add_metadata, chunks, first_end
+from appliance.relay.listen.push_proto import PushedStream, add_metadata, chunks, first_end, shortened
+from appliance.relay.listen.push_proto import encode_entry as entry_field
 from appliance.relay.listen.push_thread import off_the_loop
 from appliance.relay.loki.label_syntax import parse_labels
 from appliance.relay.loki.push_format import encode_entry, entries_of, scan
@@ -199,7 +200,8 @@ class PushStore:
 
     def _cut(self, piece: PushedStream) -> PushedStream:
         """A single entry that is larger than a whole push, cut to what Loki takes, and marked."""
-        inner = b"\x0a\x02{}" + piece.entries
+        stamp, line, metadata = shortened(piece.entries, self._longest.line_size + 1)
+        inner = b"\x0a\x02{}" + entry_field(stamp, line, metadata)
         body = b"\x0a" + varint(len(inner)) + inner
         [entry] = entries_of(body, scan(body)[0])
         return piece._replace(entries=encode_entry(repair(entry, self._longest, entry.timestamp_ns)))
