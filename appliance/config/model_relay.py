@@ -40,7 +40,7 @@ class Spool(Section):
     when_full: Annotated[
         Literal["block", "drop_oldest"],
         Meta(
-            description="block: take nothing more, so that senders and rsyslog's own queue keep it; "
+            description="block: take nothing more, so that senders and the hand-over files keep it; "
             "drop_oldest: give up the oldest batches for new ones."
         ),
     ] = "block"

@@ -17,6 +17,7 @@ from appliance.config.units import Endpoint, Size
 from appliance.relay.http.messages import HttpLimits
 from appliance.relay.http.server import HttpServer
 from appliance.relay.labels.cardinality import GuardStats
+from appliance.relay.listen.handover import HandoverStats, WriterStats
 from appliance.relay.listen.intake import IntakeStats
 from appliance.relay.listen.push_api import PushStats
 from appliance.relay.loki.push_format import Entry
@@ -159,6 +160,31 @@ def test_rsyslog_and_the_kernel_are_part_of_it(parts: Parts, monkeypatch: pytest
     stale = look(parts).rsyslog
     assert stale is not None
     assert stale.stale and not stale.stalled
+
+
+def test_what_is_handed_over_is_shown_by_writer_and_its_troubles_are_problems(parts: Parts) -> None:
+    now = time.time()
+    parts.handover = lambda: HandoverStats(
+        {
+            "rsyslog": WriterStats(backlog=2000, oldest=now - 60, shut=True, torn=1),
+            "receiver": WriterStats(backlog=500, oldest=now - 10, unreadable=4096, error="Input/output error"),
+        }
+    )
+    parts.rsyslog = lambda: Rsyslog(age=2.0, failed=12)
+    status = look(parts)
+    assert status.handover.backlog_bytes == 2500
+    assert 59 < status.handover.oldest_age < 65
+    assert status.handover.writers["rsyslog"].torn == 1
+    told = [one.problem for one in status.problems if one.part == "handover"]
+    assert [said for said in told if said.startswith("rsyslog lost 12 messages")]
+    assert [said for said in told if said.startswith("rsyslog holds its senders back: 2000 bytes")]
+    assert [said for said in told if "receiver cannot be read: Input/output error" in said]
+    assert [said for said in told if "did not give back 4096 bytes that receiver handed over" in said]
+    assert all(one.remedy for one in status.problems)
+    found = scrape(parts)
+    assert value(found, "forwarder_handover_backlog_bytes", writer="rsyslog") == 2000
+    assert value(found, "forwarder_handover_gate_shut", writer="receiver") == 0
+    assert 59 < value(found, "forwarder_handover_oldest_age_seconds") < 65
 
 
 def test_what_was_cut_not_understood_or_given_up_of_the_dead_letters_is_told(parts: Parts) -> None:

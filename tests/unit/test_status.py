@@ -569,3 +569,19 @@ def test_what_is_no_certificate_is_refused_not_misread() -> None:
     for damaged in (b"", b"hello", pem.replace(b"MII", b"MAA"), pem[:80] + b"\n-----END CERTIFICATE-----\n"):
         with pytest.raises(ValueError, match=r"certificate"):
             dates(damaged)
+
+
+def test_what_rsyslog_could_not_hand_over_is_critical_with_cause_and_remedy() -> None:
+    lost = {
+        "part": "handover",
+        "problem": "rsyslog lost 12 messages: it could not write them to its hand-over files",
+        "remedy": "see `journalctl -u rsyslog`",
+    }
+    waits = {"backlog_bytes": 3 * 2**20, "oldest_age": 300.0, "writers": {}}
+    verdict = judge(but(relay=relay(problems=[lost], handover=waits)))
+    [part] = [one for one in verdict.parts if one.name == "handover"]
+    assert (verdict.word, part.state) == ("CRITICAL", "red")
+    assert (part.cause, part.remedy) == (lost["problem"], lost["remedy"])
+    assert part.summary == "3.0 MiB wait for the relay, the oldest for 5 min"
+    [well] = [one for one in judge(but(relay=relay(handover=waits))).parts if one.name == "handover"]
+    assert well.state == "green"

@@ -22,7 +22,10 @@ _decoder = msgspec.json.Decoder(dict[str, object])
 
 @dataclass(frozen=True, slots=True)
 class Rsyslog:
-    """The newest block. Counters are since rsyslog started; `backlog` are messages in all queues towards the relay."""
+    """The newest block. Counters are since rsyslog started; `backlog` are messages in its queue.
+
+    `failed` are messages that could not be written to the hand-over files.
+    """
 
     age: float  # seconds since the file was written
     backlog: int = 0
@@ -89,7 +92,8 @@ def parse_impstats(text: bytes, age: float) -> Rsyslog | None:
         return None
     queues = _queues(latest)
     blocks = [block for (origin, _), block in latest.items() if origin == "core.queue"]
-    actions = [block for (origin, _), block in latest.items() if origin == "core.action"]
+    # Its counters themselves are no messages.
+    actions = [block for (origin, name), block in latest.items() if origin == "core.action" and name != "statistics"]
     submitted: dict[str, int] = {}
     disallowed: dict[str, int] = {}
     for (origin, name), block in latest.items():
@@ -128,8 +132,8 @@ def _queues(blocks: dict[tuple[str, str], dict[str, object]]) -> dict[str, tuple
 def _stalled(queues: dict[str, tuple[int, int]], before: dict[str, tuple[int, int]]) -> bool:
     """Whether some queue is not empty and nothing left it between two blocks.
 
-    omrelp retries inside the action, so "suspended" stays 0 while the relay is away: what came is
-    compared with what stayed.
+    A gate that is shut is retried inside the action, so "suspended" stays 0: what came is compared with
+    what stayed.
     """
     for name, (size, enqueued) in queues.items():
         if size and name in before:
