@@ -84,7 +84,7 @@ def main() -> None:
 
         def pack(feed: str = feed, data: bytes = data) -> None:
             one = packer()
-            conn = hot.Conn(index("tcp"), b"127.0.0.1", False)
+            conn = hot.Conn(index("tcp"), b"127.0.0.1")
             one.now_ns = time.time_ns()
             method = getattr(one, feed)
             in_reads(
@@ -101,7 +101,7 @@ def main() -> None:
 
     def write() -> None:
         writer = hot.RecordWriter(65536)
-        conn = hot.Conn(index("tcp"), b"127.0.0.1", False)
+        conn = hot.Conn(index("tcp"), b"127.0.0.1")
         writer.now_ns = time.time_ns()
         in_reads(data, lambda buffer, start, end: writer.feed_syslog(conn, buffer, start, end), writer.take, conn)
         assert sum(writer.messages) == shape.messages

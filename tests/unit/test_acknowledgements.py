@@ -16,8 +16,8 @@ from appliance.relay.spool.spool import NewSegment, Spool, SpoolFull
 
 
 class FakeSession:
-    def __init__(self, *, local: bool = False) -> None:
-        self.conn = Conn(0, b"10.0.0.1", local)
+    def __init__(self) -> None:
+        self.conn = Conn(0, b"10.0.0.1")
         self.leaving = False
         self.told: list[tuple[int, int]] = []
 
@@ -64,14 +64,14 @@ def test_while_the_spool_is_full_nobody_is_told_but_who_leaves(spool: Spool) -> 
     async def life() -> None:
         changes: list[bool] = []
         pending = Acknowledgements(spool, lambda: changes.append(pending.holding))
-        far, local, leaving = FakeSession(), FakeSession(local=True), FakeSession()
+        far, near, leaving = FakeSession(), FakeSession(), FakeSession()
         leaving.leaving = True
         spool.append([batch(900), batch(900)])
-        for number, session in enumerate((far, local, leaving), 1):
+        for number, session in enumerate((far, near, leaving), 1):
             pending.add(number, session, [(1, 10)])
         pending.durable(3)
         assert pending.holding
-        assert (far.told, local.told, leaving.told) == ([], [], [(1, 10)])
+        assert (far.told, near.told, leaving.told) == ([], [], [(1, 10)])
         for segment in spool.segments():
             spool.remove(segment)
         await asyncio.sleep(0.4)

@@ -1,6 +1,5 @@
 cdef class Conn:
     cdef public int input
-    cdef public bint trusted
     cdef public bytes sender
     cdef public bint octets
     cdef public str protocol
@@ -10,7 +9,7 @@ cdef class Conn:
     cdef public long long txn_first
     cdef public long long txn_count
     cdef public list ranges
-    cdef public long long unacked  # messages; heartbeats are not counted
+    cdef public long long unacked  # messages
     cdef public Py_ssize_t consumed
 
 

@@ -46,9 +46,8 @@ class Conn:
     `protocol` is "tls" or "http" once the first bytes have shown that the sender does not speak syslog.
     """
 
-    def __init__(self, input: int, sender: bytes, trusted: bool) -> None:
+    def __init__(self, input: int, sender: bytes) -> None:
         self.input = input
-        self.trusted = trusted
         self.sender = sender
         self.octets = False
         self.protocol = ""

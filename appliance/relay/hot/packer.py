@@ -17,8 +17,7 @@ import cython
 
 from appliance.relay import local_time
 from appliance.relay.hot.encoding import valid_name, varint
-from appliance.relay.hot.escaping import from_json, from_octal
-from appliance.relay.inputs import INPUTS, Escaping, Input
+from appliance.relay.inputs import INPUTS, Input
 
 if cython.compiled:
     from cython.cimports.appliance.relay.hot.batch_streams import BatchStreams  # type: ignore[import-not-found]
@@ -88,8 +87,6 @@ _META_PAIRS = cython.declare(cython.int, 110)  # Loki refuses an entry with more
 ROUTE_META_ROOM = 32768
 """Bytes of metadata that a route may give all its entries."""
 _SD_ESCAPED = re.compile(rb'\\(["\\\]])')  # RFC 5424 section 6.3.3
-_JSON_TEXT = Escaping.JSON
-_HEARTBEAT = b"immark"  # by this input rsyslog hands over its heartbeat, which is no message
 _PREFIX_ROOM = cython.declare(cython.int, 512)  # bytes that stand before the message in a hand-over line, at most
 
 # What a byte may be in a header of RFC 3164.
@@ -221,7 +218,7 @@ def _hash(p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -
 def _unescape(
     to: cython.p_uchar, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t
 ) -> cython.Py_ssize_t:
-    """`from_octal` into `to`, which has room for as much; the bytes written."""
+    """Undo the escapes of a hand-over line, into `to`, which has room for as much; the bytes written."""
     at: cython.Py_ssize_t = 0
     i: cython.Py_ssize_t = start
     while i < end:
@@ -294,9 +291,6 @@ class Packer(Framing):
     sender: cython.p_uchar
     sender0: cython.Py_ssize_t
     sender1: cython.Py_ssize_t
-    octal: cython.bint  # text and structured data are as in `inputs.Escaping.OCTAL`
-    json: cython.bint  # the text is as in `inputs.Escaping.JSON`
-    heartbeat: cython.bint
     pri: cython.int
     has_zone: cython.bint
     no_stamp: bytes  # what stands for its time and is none
@@ -315,8 +309,6 @@ class Packer(Framing):
     id1: cython.Py_ssize_t
     sd0: cython.Py_ssize_t
     sd1: cython.Py_ssize_t
-    words0: cython.Py_ssize_t
-    words1: cython.Py_ssize_t
     # Metadata of the entry being made.
     meta: bytearray
     meta_used: cython.Py_ssize_t
@@ -343,10 +335,7 @@ class Packer(Framing):
         self.offsets = {}
         self.second_zone_size = -1
         self.local_until = 0
-        self.heartbeat = False
         self.no_stamp = b""
-        self.octal = False
-        self.json = False
         self.resolver = resolver
         self.routes = {}
         self.max_routes = 65536
@@ -549,15 +538,10 @@ class Packer(Framing):
         """Take one hand-over line without its LF; `escaped` says whether 0x01 stands in it."""
         at: cython.Py_ssize_t = self._prefix(p, start, end)
         to: cython.p_uchar = p
-        self.octal = False
-        self.json = False
         if at < 0:
             self._word("handover")
             self._received_by(conn)
             at = start
-        elif self.inputs[self.source].escaping == _JSON_TEXT:
-            self.json = True
-            escaped = False
         if escaped:
             to = self.scratch
             end = _unescape(to, p, at, end)
@@ -566,7 +550,7 @@ class Packer(Framing):
             self._word("cut")
             self.frames_cut += 1
             end = at + self.max_message
-        return self._message(False, to, at, end)
+        return self._message(to, at, end)
 
     @cython.cfunc
     def _prefix(self, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
@@ -659,19 +643,11 @@ class Packer(Framing):
     @cython.cfunc
     def _frame(self, conn: Conn, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> object:
         self._received_by(conn)
-        self.octal = False
-        self.json = False
-        self._message(conn.trusted, p, start, end)
-        if self.heartbeat:
-            self.heartbeat = False
-            conn.unacked -= 1
-        return None
+        return self._message(p, start, end)
 
     @cython.cfunc
-    def _message(
-        self, trusted: cython.bint, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t
-    ) -> object:
-        """Read one message and add its entry. `trusted`: it may hold what only our rsyslog knows."""
+    def _message(self, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> object:
+        """Read one message and add its entry."""
         at: cython.Py_ssize_t
         route: Route
         self.meta_used = 0
@@ -682,11 +658,7 @@ class Packer(Framing):
             if self.words:
                 self.words = []
             return None
-        at = self._header(trusted, p, start, end)
-        if self.heartbeat:  # no message: rsyslog only looks whether its session is alive
-            if self.words:
-                self.words = []
-            return None
+        at = self._header(p, start, end)
         if at < 0:
             return self._salvage(p, start, end)
         found: object = self._route(p)
@@ -706,9 +678,7 @@ class Packer(Framing):
         return None
 
     @cython.cfunc
-    def _header(
-        self, trusted: cython.bint, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t
-    ) -> cython.Py_ssize_t:
+    def _header(self, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
         """Read the priority and what stands before the text; where the text begins, or -1 if it is not well-formed."""
         i: cython.Py_ssize_t = start + 1
         pri: cython.int = 0
@@ -721,16 +691,13 @@ class Packer(Framing):
             return -1
         self.pri = pri
         if p[i + 1] == 49 and p[i + 2] == SP:
-            return self._rfc5424(trusted, p, i + 3, end)
+            return self._rfc5424(p, i + 3, end)
         return self._rfc3164(p, i + 1, end)
 
     @cython.cfunc
-    def _rfc5424(
-        self, trusted: cython.bint, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t
-    ) -> cython.Py_ssize_t:
+    def _rfc5424(self, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
         """Read `TIME HOST APP PROCID MSGID [SD] ` at `start` (RFC 5424 section 6); where the text begins, or -1."""
         i: cython.Py_ssize_t
-        ours: cython.bint = False
         self.stamp0 = start
         self.stamp1 = find(p, self.stamp0, end, SP)
         if self.stamp1 < 0:
@@ -754,8 +721,6 @@ class Packer(Framing):
         self.has_zone = True
         self.plain = False
         self.local = False
-        self.words0 = 0
-        self.words1 = 0
         self.stamp = self._stamp(p, start, self.stamp1)
         if self.stamp < 0 and not (self.stamp1 - start == 1 and p[start] == DASH):
             # A time in another notation, or none: what that means is for the parser to say.
@@ -767,17 +732,10 @@ class Packer(Framing):
             self.id1 = i
         else:
             i = min(self.id1 + 1, end)
-        if trusted and i + 10 < end and begins(p, i, end, b'[fwd@0 r="'):
-            self.sd0 = i
-            i = self._own_element(p, i, end)
-            if self.heartbeat:
-                return i
-            ours = i != self.sd0
-        if not ours:
-            if self.stamp1 - start == 1 and p[start] == DASH:
-                self._word("notime")
-            if self.host1 - self.host0 == 1 and p[self.host0] == DASH:
-                self._word("nohost")
+        if self.stamp1 - start == 1 and p[start] == DASH:
+            self._word("notime")
+        if self.host1 - self.host0 == 1 and p[self.host0] == DASH:
+            self._word("nohost")
         self.sd0 = i
         self.sd1 = i
         if i < end and p[i] == DASH and (i + 1 == end or p[i + 1] == SP):
@@ -789,10 +747,8 @@ class Packer(Framing):
                 return i + 1 if i < end and p[i] == SP else i
             self.sd1 = self.sd0  # not well-formed: it stays in the text
             self._word("structured_data")
-        elif i < end and not ours:
+        elif i < end:
             self._word("structured_data")
-        elif i < end and p[i] == SP:
-            i += 1
         return i
 
     @cython.cfunc
@@ -866,8 +822,6 @@ class Packer(Framing):
         self.id1 = i
         self.sd0 = i
         self.sd1 = i
-        self.words0 = 0
-        self.words1 = 0
         return min(i + 2, end)
 
     @cython.cfunc
@@ -967,66 +921,6 @@ class Packer(Framing):
                 self.offsets.clear()
             found = self.offsets[quarter] = local_time.offsets(quarter * 900)
         return cython.cast(tuple, found)
-
-    @cython.cfunc
-    def _own_element(self, p: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """Read what only rsyslog knows: [fwd@0 r="…" s="…" i="…" p="…" x="…"], always in this order.
-
-        Where it ends, or `start` with nothing set.
-        """
-        j: cython.Py_ssize_t = start + 10
-        first: cython.Py_ssize_t = j
-        seconds: cython.longlong = 0
-        scale: cython.longlong = 100000000
-        sender0: cython.Py_ssize_t
-        sender1: cython.Py_ssize_t
-        input0: cython.Py_ssize_t
-        input1: cython.Py_ssize_t
-        words0: cython.Py_ssize_t = 0
-        words1: cython.Py_ssize_t = 0
-        source: cython.int
-        while j < end and digit(p[j]) and j < first + 12:
-            seconds = seconds * 10 + (p[j] - 48)
-            j += 1
-        seconds *= 1000000000
-        if j < end and p[j] == DOT:
-            j += 1
-            while j < end and digit(p[j]):
-                seconds += scale * (p[j] - 48)
-                scale //= 10
-                j += 1
-        if not begins(p, j, end, b'" s="'):
-            return start
-        sender0 = j + 5
-        sender1 = find(p, sender0, end, QUOTE)
-        if sender1 < 0 or not begins(p, sender1, end, b'" i="'):
-            return start
-        input0 = sender1 + 5
-        input1 = find(p, input0, end, QUOTE)
-        if input1 < 0 or not begins(p, input1, end, b'" p="') or input1 + 6 >= end:
-            return start
-        j = input1 + 6
-        if begins(p, j, end, b'" x="'):
-            words0 = j + 5
-            words1 = find(p, words0, end, QUOTE)
-            j = words1
-        if j < 0 or not begins(p, j, end, b'"]'):
-            return start
-        if begins(p, input0, input1, _HEARTBEAT) and input1 - input0 == len(_HEARTBEAT):
-            self.heartbeat = True
-            return start
-        source = self._input(p, input0, input1)
-        if source >= 0:
-            self.source = source
-        self.octal = self.inputs[self.source].escaping != _JSON_TEXT
-        self.has_zone = p[input1 + 5] == 49
-        self.received = seconds
-        self.sender = p
-        self.sender0 = sender0
-        self.sender1 = sender1
-        self.words0 = words0
-        self.words1 = words1
-        return j + 2
 
     @cython.cfunc
     def _route(self, p: cython.p_uchar) -> Route | None:
@@ -1174,9 +1068,6 @@ class Packer(Framing):
             self._add(b"\x0a\x06sender\x12", self.sender, self.sender0, self.sender1)
         if self.with_input:
             self._add_bytes(b"input", self.inputs[self.source].name.encode())
-        if self.words1 > self.words0:
-            for word in take(p, self.words0, self.words1).decode("utf-8", "replace").split(","):
-                self._word(word)
         return 0
 
     @cython.cfunc
@@ -1222,10 +1113,6 @@ class Packer(Framing):
         self.input_messages[self.source] += 1
         self.input_octets[self.source] += end - start
         record: bytes = take(p, start, end)
-        if self.json:
-            record = from_json(record)
-            self.json = False
-        self.octal = False
         self.words = []
         salvaged: tuple = self.resolver.salvage(record, self._sender(), self.inputs[self.source].name, self.received)
         route: Route = salvaged[0]
@@ -1327,8 +1214,6 @@ class Packer(Framing):
         value: bytes = take(p, value0, value1)
         if escaped:
             value = _SD_ESCAPED.sub(rb"\1", value)
-        if self.octal:
-            value = from_octal(value)
         self._add_bytes(name, value)
         return 0
 
@@ -1409,12 +1294,8 @@ class Packer(Framing):
                 low |= p[k] < 2
         else:
             high = 0x80
-        if high & 0x80 or low or self.json:
+        if high & 0x80 or low:
             text = take(p, start, end)
-            if self.octal:
-                text = from_octal(text)
-            elif self.json:
-                text = from_json(text)
             if b"\0" in text:
                 self._word("nul")
                 text = text.replace(b"\0", b"#000")

@@ -25,7 +25,8 @@ _WRITER_ROOM = cython.declare(cython.Py_ssize_t, 1 << 20)  # bytes of hand-over 
 class RecordWriter(Framing):
     """Makes hand-over lines of messages: `UNIX.FRACTION SENDER INPUT[;WORD,…] RAW LF`, RAW as it came.
 
-    Control characters of RAW but TAB are written as `inputs.Escaping.OCTAL`. Not thread-safe.
+    Control characters of RAW but TAB are written as 0x01 and three octal digits, as rsyslog does
+    on receipt. Not thread-safe.
     """
 
     buffer: bytearray
@@ -41,7 +42,7 @@ class RecordWriter(Framing):
         self.buffer = bytearray(_WRITER_ROOM + 4 * max_message + _PREFIX_ROOM)
         self.used = 0
         self.prefix = b""
-        self.prefix_conn = Conn(0, b"", False)
+        self.prefix_conn = Conn(0, b"")
         self.prefix_ns = -1
 
     @cython.cfunc

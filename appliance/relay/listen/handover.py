@@ -68,7 +68,7 @@ class HandoverFlow:
         self._intake = intake
         self._reader = HandoverReader(directory, position)
         # For a line that does not say whom it is from; nobody writes such.
-        self._conn = Conn(inputs.index("udp"), b"127.0.0.1", True)
+        self._conn = Conn(inputs.index("udp"), b"127.0.0.1")
         self._limit = READ
         self._paused = False
         self._failed = 0

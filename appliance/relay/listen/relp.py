@@ -29,7 +29,6 @@ class RelpSession(Connection):
     """One RELP connection; the intake's `Session`."""
 
     input = "relp"
-    trusted = True
     acknowledged = True
 
     def __init__(self, intake: Intake, listener: Listener) -> None:
@@ -65,7 +64,7 @@ class RelpSession(Connection):
                 break
         unacked = self.conn.unacked
         if unacked == before:
-            return  # a heartbeat, or nothing whole
+            return  # nothing whole
         if self._stalled_at and self.last_read - self._acknowledged_at < _AT_ONCE:
             self._limit = self._stalled_at  # it went on at once: it had been waiting
         self._stalled_at = 0

@@ -25,7 +25,6 @@ class Connection(asyncio.BufferedProtocol):
     """One connection. All of them read into the intake's one buffer, one after the other."""
 
     input = "syslog_tcp"
-    trusted = False
     acknowledged = False
 
     def __init__(self, intake: Intake, listener: "Listener") -> None:
@@ -48,9 +47,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         peer = transport.get_extra_info("peername")
         address = str(peer[0]).removeprefix("::ffff:") if peer else ""
-        # What rsyslog adds is believed from this machine only: anybody could write it.
-        local = address.startswith("127.") or address == "::1"
-        self.conn = Conn(inputs.index(self.input), address.encode(), self.trusted and local)
+        self.conn = Conn(inputs.index(self.input), address.encode())
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         transport.set_write_buffer_limits(_ANSWERS)
         self._intake.opened(self, self.input)

@@ -50,7 +50,7 @@ class Connection:
         self.inode = os.fstat(self.fd).st_ino
         """The kernel's number of the socket: the same in every process that has it."""
         self.sender = sender
-        self.conn = Conn(input, sender.encode(), False)
+        self.conn = Conn(input, sender.encode())
         self.opened = self.last_read = time.monotonic()
         self.fresh = framing is None
         """Nothing of it has been taken: its first bytes may show that it speaks another protocol."""

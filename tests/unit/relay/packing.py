@@ -94,7 +94,6 @@ class Packing:
         time: model.TimeSettings | None = None,
         batch_size: int = 1 << 20,
         max_message: int = 4096,
-        trusted: bool = True,
         relp: bool = False,
         handover: bool = False,
         inputs: Any = INPUTS,
@@ -109,7 +108,7 @@ class Packing:
         self.packer.now_ns = NOW
         self.relp = relp
         self.handover = handover
-        self.conn = modules.hot.Conn(0 if relp else 1, b"192.0.2.7", trusted and relp)
+        self.conn = modules.hot.Conn(0 if relp else 1, b"192.0.2.7")
         self.bodies: list[bytes] = []
         self.rest = b""
         self.result = 0

@@ -1,7 +1,6 @@
 """Hand-over lines: what is written as one is read as the message that came, with its way here."""
 
 import itertools
-import json
 import re
 
 import pytest
@@ -9,12 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from appliance.config import model
-from appliance.relay.inputs import INPUTS, Escaping, Input, index
+from appliance.relay.inputs import INPUTS, Input, index
 from tests.unit.relay.packing import BOTH, COMPILED, PLAIN, Entry, Modules, Packing, octets, record
 
 both = pytest.mark.parametrize("modules", BOTH.values(), ids=BOTH.keys())
 relaxed = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=150)
-JSON = (*INPUTS, Input("unix", "unix_socket", Escaping.JSON))
 RECEIVED = 1_789_999_999_250_000_000
 
 
@@ -59,21 +57,21 @@ def test_messages_are_counted_by_the_input_that_took_them(modules: Modules, each
 
 @both
 def test_an_input_more_needs_no_more_than_its_row(modules: Modules) -> None:
-    more = (*INPUTS, Input("dtls", "dtls"), Input("unix", "unix_socket", Escaping.JSON))
+    more = (*INPUTS, Input("dtls", "dtls"), Input("unix", "unix_socket"))
     packing = handed_over(
         modules,
         line(record(b"by dtls"), input=b"dtls") + line(record(b"by tls"), input=b"tls"),
-        b'1789999999.25 - unix_socket <14>1 - web1 app - - - a\\n\\"b\\"\n',
+        b"1789999999.25 - unix_socket <14>1 - web1 app - - - by a socket\n",
         inputs=more,
         labels=model.Labels(metadata=model.Metadata(input=True)),
     )
     entries = packing.entries()
     assert [(entry.line, entry.metadata["input"]) for entry in entries] == [
-        (b"by dtls", "dtls"), (b"by tls", "tls"), (b'a\n"b"', "unix"),
+        (b"by dtls", "dtls"), (b"by tls", "tls"), (b"by a socket", "unix"),
     ]  # fmt: skip
     assert list(packing.packer.messages) == [0, 0, 0, 0, 1, 0, 0, 0, 1, 1]
     listening = Packing(modules, inputs=more)
-    listening.conn = modules.hot.Conn(9, b"192.0.2.7", False)
+    listening.conn = modules.hot.Conn(9, b"192.0.2.7")
     listening.feed(octets(record()))
     assert list(listening.packer.messages) == [0] * 9 + [1]
 
@@ -93,22 +91,6 @@ def test_any_text_comes_back_as_it_was_sent_however_the_reads_cut_it(
     whole = [text.replace(b"\0", b"#000").decode("utf-8", "replace").encode() for text in texts]
     assert [entry.line for entry in packing.entries()] == whole
     assert packing.rest == b""
-
-
-@both
-@relaxed
-@given(st.text(max_size=60).map(lambda text: "x" + text.replace("\0", "") + "x"))
-def test_the_text_of_an_input_that_writes_json_is_as_in_json(modules: Modules, text: str) -> None:
-    data = record(json.dumps(text, ensure_ascii=False)[1:-1].encode("utf-8", "surrogatepass"))
-    entry = one(modules, b"1789999999.250000 127.0.0.1 unix_socket " + data + b"\n", inputs=JSON)
-    assert entry.line == text.encode("utf-8", "surrogatepass").decode("utf-8", "replace").encode()
-
-
-@both
-def test_a_backslash_in_json_that_escapes_nothing_stays(modules: Modules) -> None:
-    data = b"1789999999.250000 127.0.0.1 unix_socket " + record(rb"C:\x \u00e9\/ \u12 \\") + b"\n"
-    entry = one(modules, data, inputs=JSON)
-    assert entry.line == "C:\\x é/ \\u12 \\".encode()
 
 
 @both
@@ -201,7 +183,7 @@ class Writing:
         self.modules = modules
         self.writer = modules.hot.RecordWriter(max_message)
         self.writer.now_ns = RECEIVED
-        self.conn = modules.hot.Conn(index("tcp"), b"10.0.0.9", False)
+        self.conn = modules.hot.Conn(index("tcp"), b"10.0.0.9")
         self.lines = b""
         self.rest = b""
 
@@ -263,7 +245,7 @@ def test_a_message_reads_the_same_by_the_relays_listener_and_by_hand_over(module
     )
     stream += b"unterminated"
     direct = Packing(modules)
-    direct.conn = modules.hot.Conn(index("tcp"), b"10.0.0.9", False)
+    direct.conn = modules.hot.Conn(index("tcp"), b"10.0.0.9")
     direct.packer.now_ns = RECEIVED
     written = Writing(modules).feed(stream).finish()
     packing = handed_over(modules, written.lines)

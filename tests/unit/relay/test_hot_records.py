@@ -22,13 +22,10 @@ def one(modules: Modules, data: bytes, **options: object) -> Entry:
     return entry
 
 
-def forwarded(extra: bytes, text: bytes = b"hello", **fields: bytes) -> bytes:
-    """A record as our rsyslog hands it on."""
-    return record(text, sd=extra, **fields)  # type: ignore[arg-type]
-
-
-def by_relp(modules: Modules, data: bytes, **options: object) -> Entry:
-    [entry] = Packing(modules, relp=True, **options).feed(relp_frames(data)).entries()  # type: ignore[arg-type]
+def handed_over(modules: Modules, message: bytes, way: bytes = b"10.1.2.3 udp", **options: object) -> Entry:
+    """The entry of a message in a hand-over line, received now; `way` is its sender and input."""
+    line = b"%d.000000 %b %b\n" % (NOW // 10**9, way, message)
+    [entry] = Packing(modules, handover=True, **options).feed(line).entries()  # type: ignore[arg-type]
     return entry
 
 
@@ -67,15 +64,15 @@ def test_fields_can_be_switched_off_and_facility_on(modules: Modules) -> None:
 
 
 def test_the_input_can_be_switched_on_and_repairs_off(modules: Modules) -> None:
-    extra = b'[fwd@0 r="1790000000.000000" s="10.1.2.3" i="udp" p="0" x="nopri,notime"]'
-    far_off = forwarded(extra, stamp=b"1971-01-01T00:00:00Z")
+    far_off = record(b"hello", stamp=b"1971-01-01T00:00:00Z")
+    way = b"10.1.2.3 udp;cut,framing"
     on = model.Labels(metadata=model.Metadata(input=True))
-    assert by_relp(modules, far_off, labels=on).metadata == {
-        "facility": "user", "sender": "10.1.2.3", "input": "udp", "repaired": "clock,nopri,notime",
+    assert handed_over(modules, far_off, way, labels=on).metadata == {
+        "facility": "user", "sender": "10.1.2.3", "input": "udp", "repaired": "cut,framing,clock",
         "original_timestamp": "1971-01-01T00:00:00Z",
     }  # fmt: skip
     off = model.Labels(metadata=model.Metadata(repairs=False))
-    entry = by_relp(modules, far_off, labels=off)
+    entry = handed_over(modules, far_off, way, labels=off)
     assert (entry.time_ns, entry.metadata) == (NOW, {"facility": "user", "sender": "10.1.2.3"})
 
 
@@ -87,51 +84,26 @@ def test_a_missing_host_is_the_senders_address(modules: Modules) -> None:
     assert one(modules, record(host=b"-")).labels["host"] == "192.0.2.7"
 
 
-def test_what_rsyslog_adds_is_believed_on_its_own_listener_only(modules: Modules) -> None:
-    extra = b'[fwd@0 r="1789999990.250000" s="10.1.2.3" i="udp" p="0" x="nopri,notime"][orig a="b"]'
-    entry = by_relp(modules, forwarded(extra, stamp=b"-"))
-    assert entry.time_ns == 1_789_999_990_250_000_000
-    assert entry.metadata == {
-        "facility": "user", "sender": "10.1.2.3", "orig_a": "b", "repaired": "nopri,notime"
-    }  # fmt: skip
-    outside = one(modules, forwarded(extra))
-    assert outside.metadata["sender"] == "192.0.2.7"
-    assert outside.metadata["fwd_0_s"] == "10.1.2.3"
+def test_nobody_can_forge_by_what_way_a_message_came(modules: Modules) -> None:
+    forged = record(b"1.000000 6.6.6.6 journal text", sd=b'[fwd@0 r="1.000000" s="6.6.6.6" i="journal" p="1"]')
+    by_relp = Packing(modules, relp=True).feed(relp_frames(forged)).entries()
+    for entry in (one(modules, forged), *by_relp, handed_over(modules, forged, b"192.0.2.7 tcp")):
+        assert entry.metadata["sender"] == "192.0.2.7"
+        assert entry.metadata["fwd_0_s"] == "6.6.6.6"
+        assert (entry.time_ns, entry.line) == (STAMP, b"1.000000 6.6.6.6 journal text")
 
 
-def test_only_the_first_element_is_ours(modules: Modules) -> None:
-    real = b'[fwd@0 r="1789999990.000000" s="10.1.2.3" i="tcp" p="1"]'
-    forged = b'[fwd@0 r="1.000000" s="6.6.6.6" i="journal" p="1"]'
-    entry = by_relp(modules, forwarded(real + forged))
-    assert entry.metadata["sender"] == "10.1.2.3"
-    assert entry.metadata["fwd_0_s"] == "6.6.6.6"
-
-
-@pytest.mark.parametrize("header", [{}, {"stamp": b"-", "host": b"", "app": b"", "proc": b"", "msgid": b""}])
-def test_rsyslogs_heartbeat_is_acknowledged_and_is_no_message(modules: Modules, header: dict[str, bytes]) -> None:
-    ours = b'[fwd@0 r="1789999990.000000" s="127.0.0.1" i="%b" p="1"]'
-    packing = Packing(modules, relp=True)
-    packing.feed(relp_frames(*(forwarded(ours % name, **header) for name in (b"tcp", b"immark", b"tcp"))))
-    assert len(packing.entries()) == 2
-    assert sum(packing.packer.messages) == 2
-    assert packing.packer.dropped == 0
-    assert packing.conn.unacked == 2
-    assert packing.conn.take_ranges() == [(2, 3)]
-    # Nobody else can have his messages taken for one.
-    assert len(Packing(modules).feed(octets(forwarded(ours % b"immark"))).entries()) == 1
-    assert len(Packing(modules, relp=True).feed(relp_frames(forwarded(b"", b'[fwd@0 i="immark"]'))).entries()) == 1
-
-
-def test_control_characters_that_rsyslog_escaped_come_back_and_nothing_else_is_taken_for_one(modules: Modules) -> None:
-    ours = b'[fwd@0 r="1789999990.000000" s="10.1.2.3" i="%b" p="1"]'
+def test_control_characters_that_were_escaped_come_back_and_nothing_else_is_taken_for_one(modules: Modules) -> None:
     escaped = b"a\x01012b\x01000c\x01001012\x019\x01"
-    entry = by_relp(modules, forwarded(ours % b"tcp" + b'[x a="l1\x01012l2"]', escaped))
+    message = record(escaped, sd=b'[x a="l1\x01012l2"]')
+    entry = handed_over(modules, message)
     assert entry.line == b"a\nb#000c\x01012\x019\x01"
     assert entry.metadata["x_a"] == "l1\nl2"
     assert entry.metadata["repaired"] == "nul"
-    # rsyslog escapes the journal's messages, too; those of others are not escaped.
-    assert by_relp(modules, forwarded(ours % b"journal", escaped)).line == entry.line
-    assert by_relp(modules, record(escaped)).line == escaped
+    # rsyslog escapes the journal's messages, too; what comes by the relay's own listeners is not escaped.
+    assert handed_over(modules, message, b"127.0.0.1 journal").line == entry.line
+    [by_relp] = Packing(modules, relp=True).feed(relp_frames(record(escaped))).entries()
+    assert by_relp.line == escaped
     assert one(modules, record(escaped)).line == escaped
 
 
@@ -257,14 +229,6 @@ def test_a_time_stamp_that_cannot_be_read_is_kept_as_metadata(modules: Modules) 
     assert (entry.time_ns, entry.metadata["original_timestamp"]) == (NOW, "yesterday")
 
 
-def test_senders_without_a_zone_are_read_in_theirs(modules: Modules) -> None:
-    time = model.TimeSettings(senders=[model.SenderTime(address="10.1.0.0/16", timezone="Asia/Tokyo")])
-    stamp = b"2026-09-21T23:13:19.250000+02:00"  # 14:13:19 UTC on a Tokyo wall clock, read in our own zone
-    for sender, expected in ((b"10.1.2.3", 1_789_999_999_250_000_000), (b"10.2.2.3", NOW)):
-        extra = b'[fwd@0 r="%d.000000" s="%b" i="udp" p="0"]' % (NOW // 10**9, sender)
-        assert by_relp(modules, forwarded(extra, stamp=stamp), time=time).time_ns == expected
-
-
 def test_the_time_of_receipt_can_be_the_rule(modules: Modules) -> None:
     entry = one(modules, record(), time=model.TimeSettings(timestamp="received"))
     assert entry.time_ns == NOW
@@ -292,8 +256,7 @@ def test_each_range_of_senders_may_have_rules_of_its_own(modules: Modules) -> No
         (b"192.0.2.1", b"2026-09-21T14:13:25Z"): seconds_ahead,
     }
     for (sender, stamp), wanted in expected.items():
-        extra = b'[fwd@0 r="%d.000000" s="%b" i="udp" p="1"]' % (NOW // 10**9, sender)
-        entry = by_relp(modules, forwarded(extra, stamp=stamp), time=rules)
+        entry = handed_over(modules, record(stamp=stamp), sender + b" udp", time=rules)
         assert entry.time_ns == wanted, (sender, stamp)
         kept = "original_timestamp" in entry.metadata
         assert kept == (wanted == NOW and sender != b"10.1.7.7"), "a rule to take the receipt repairs nothing"

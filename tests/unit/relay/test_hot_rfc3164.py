@@ -232,10 +232,14 @@ def test_a_clock_that_is_far_off_gives_way_and_its_time_is_kept(modules: Modules
 
 
 @both
-def test_a_sender_without_a_zone_is_read_in_its_own(modules: Modules) -> None:
-    rules = model.TimeSettings(senders=[model.SenderTime(address="192.0.2.0/24", timezone="Asia/Tokyo")])
-    [entry] = entries(modules, b"<38>Sep 21 23:13:19 web1 app: x", time=rules)
-    assert entry.time_ns == 1_789_999_999 * SECOND
+def test_senders_without_a_zone_are_read_in_theirs(modules: Modules) -> None:
+    """14:13:19 UTC on a Tokyo wall clock; read in our own zone it is hours ahead."""
+    rules = model.TimeSettings(senders=[model.SenderTime(address="10.1.0.0/16", timezone="Asia/Tokyo")])
+    for sender, expected in ((b"10.1.2.3", 1_789_999_999_250_000_000), (b"10.2.2.3", NOW)):
+        packing = Packing(modules, time=rules, handover=True)
+        message = b"<38>Sep 21 23:13:19.25 web1 app: x"
+        [entry] = packing.feed(b"%d.000000 %b udp %b\n" % (NOW // SECOND, sender, message)).entries()
+        assert entry.time_ns == expected
 
 
 @both
