@@ -1,6 +1,6 @@
 """The intake: one batch being filled by all listeners, closed in time, and acknowledged when durable.
 
-It joins the hot path (`hot.py`), the labels, the writer and the connections' flow control. A batch
+It joins the hot path (`hot/`), the labels, the writer and the connections' flow control. A batch
 closes at a size, at an age, or when a sender waits for its acknowledgement. Protocols are in
 `listen/relp.py`, `listen/syslog_tcp.py` and `listen/push_api.py`; who is told what is durable is in
 `listen/acknowledgements.py`.

@@ -1,7 +1,7 @@
 """Loki's push format: a PushRequest in protobuf, read and written field by field.
 
 Pure functions over bytes, without a protobuf library; the reference for the compiled scan in
-`hot.py`, which is used where it is there. Neither compression nor what Loki accepts is known here.
+`hot/`, which is used where it is there. Neither compression nor what Loki accepts is known here.
 Source: grafana/loki pkg/push/push.proto: PushRequest.streams=1 {labels=1, entries=2 {timestamp=1
 {seconds=1, nanos=2}, line=2, structuredMetadata=3 {name=1, value=2}}}.
 """

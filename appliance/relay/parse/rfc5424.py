@@ -1,6 +1,6 @@
 """RFC 5424 with something missing or wrong: no time, no host, no priority, structured data that is none.
 
-What is well-formed is read by the compiled path (`relay/hot.py`); the results here are the same.
+What is well-formed is read by the compiled path (`relay/hot/`); the results here are the same.
 """
 
 import re
