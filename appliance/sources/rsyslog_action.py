@@ -26,7 +26,7 @@ def bring_certificates(at: Forwarder) -> tuple[str, ...]:
     lines = (f"cat > {AUTHORITY} <<'END'", *at.authority_lines(), "END")
     if at.wants_client_certificate:
         lines += (
-            "# on the forwarder: appliance tls issue-client <name of this machine>; bring its files here as",
+            "# on the forwarder: appliance tls client <name of this machine>; bring its files here as",
             f"#   {CLIENT_CERTIFICATE} and {CLIENT_KEY} (mode 0600)",
         )
     return lines

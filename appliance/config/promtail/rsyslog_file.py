@@ -125,7 +125,7 @@ def feed(draft: Draft, file: RsyslogFile, jobs: list[Job]) -> None:
         # It fed the Promtail beside it, the first one given; another with the same port is another machine's.
         reached = [job for job in reached if job.tree.source == reached[0].tree.source]
         fed.setdefault(forward.ruleset, []).extend(reached)
-        note(forward.line, "action", "not needed any more: rsyslog here hands over to the relay itself", Fate.TAKEN)
+        note(forward.line, "action", "not needed any more: rsyslog here forwards to the relay by itself", Fate.TAKEN)
         if forward.parameters.get("template", "") not in ("RSYSLOG_SyslogProtocol23Format",):
             text = "lines were rewritten by a template on their way; here they are read as they were sent"
             note(forward.line, "action.template", text, Fate.CHANGED)

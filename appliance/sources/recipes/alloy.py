@@ -55,7 +55,7 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
     write = alloy_write(at, token_file=_TOKEN_FILE, ca_file=_CA_FILE)
     note = "Before: `usermod -aG adm,systemd-journal alloy`, or it starts without an error and reads nothing."
     if at.push_token:
-        note += f" The token (appliance token new) stands in {_TOKEN_FILE}, readable by alloy only."
+        note += f" The token of `appliance token new` stands in {_TOKEN_FILE}, readable by alloy only."
     if at.push_tls:
         note += f" The authority of `appliance tls export-ca` stands in {_CA_FILE}."
     yield Variant("/etc/alloy/config.alloy", "push", (*_INPUTS.splitlines(), "", *write), note, "alloy")

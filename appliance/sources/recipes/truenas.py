@@ -40,7 +40,7 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
 
 def _tls(at: Forwarder) -> Iterator[Variant]:
     client = (
-        ("Certificates > Import: the client certificate of `appliance tls issue-client <name of the NAS>`",)
+        ("Certificates > Import: the client certificate of `appliance tls client <name of the NAS>`",)
         if at.wants_client_certificate
         else ()
     )

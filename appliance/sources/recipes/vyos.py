@@ -53,7 +53,7 @@ def _tls(at: Forwarder, base: str) -> tuple[str, ...]:
     client: tuple[str, ...] = ()
     if at.wants_client_certificate:
         client = (
-            "# on the forwarder: appliance tls issue-client <name of this router>; the Base64 of its files, one line",
+            "# on the forwarder: appliance tls client <name of this router>; the Base64 of its files, one line",
             "set pki certificate FORWARDER-CLIENT certificate '<Base64 of NAME.crt>'",
             "set pki certificate FORWARDER-CLIENT private key '<Base64 of NAME.key>'",
             f"{base} tls certificate FORWARDER-CLIENT",

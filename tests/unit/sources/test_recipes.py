@@ -233,6 +233,15 @@ def test_an_ipv6_address_is_bracketed_in_urls() -> None:
     assert "http://[2001:db8::9]:3500/" in text("alloy", Forwarder("2001:db8::9", "fwd", push=3500))
 
 
+def test_tls_and_token_of_the_push_listener_are_as_configured() -> None:
+    config = parse(
+        "loki: {url: 'http://x/loki/api/v1/push'}\nrelay:\n  listen: {push: '0.0.0.0:3500'}\n"
+        "  push: {tls: {}, clients: [{name: k8s, token_file: /etc/appliance/secrets/k8s}]}\n"
+    ).config
+    at = forwarder(config, ["198.51.100.4"])
+    assert (at.push, at.push_tls, at.push_token) == (3500, True, True)
+
+
 # ---- the forwarder --------------------------------------------------------------------------
 
 

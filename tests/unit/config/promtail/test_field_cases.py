@@ -102,7 +102,9 @@ def test_own_endpoints_are_on_loopback_unless_asked() -> None:
     text = "server: {http_listen_port: 9080, http_listen_address: 0.0.0.0}\n" + CLIENT + SYSLOG
     assert parse(convert(text).text).config.relay.listen.http == "127.0.0.1:9080"
     asked = convert_all(Given([Text(text)], http_address="192.0.2.1"))
-    assert "192.0.2.1:9080" in asked.text
+    assert asked.problems is None
+    relay = parse(asked.text).config.relay
+    assert relay.listen.http == "192.0.2.1:9080" and "10.0.0.0/8" in relay.http.addresses
 
 
 def test_tcp_and_udp_jobs_side_by_side_keep_their_labels_apart() -> None:
@@ -153,7 +155,10 @@ def test_a_second_push_api_is_noted_and_the_first_is_opened() -> None:
         "- loki_push_api: {server: {http_listen_port: 3600}, labels: {a: b}}\n"
     )
     assert conversion.problems is None
-    assert "0.0.0.0:3500" in conversion.text and "3600" in said(conversion, 4)
+    config = parse(conversion.text).config
+    assert config.relay.listen.push == "0.0.0.0:3500" and "3600" in said(conversion, 4)
+    # As before everybody may push, and that is said.
+    assert config.relay.push.anyone and "relay.push.clients" in said(conversion, 3)
 
 
 def test_merge_keys_and_aliases_are_followed() -> None:

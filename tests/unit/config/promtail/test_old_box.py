@@ -64,7 +64,8 @@ def test_the_configuration_in_the_cluster_converts_without_loss() -> None:
     (pods,) = conversion.pods
     targets = [rule.made.get("target_label", rule.made.get("action")) for rule in pods.rules]
     assert targets == ["labelmap", "job", "namespace", "pod", "container"]
-    assert config.relay.listen.push is not None
+    assert config.relay.listen.push == "0.0.0.0:3500" and config.relay.push.tls is not None
+    assert [client.name for client in config.relay.push.clients] == ["kubernetes"]
 
 
 def test_all_of_it_together_becomes_one_configuration() -> None:
