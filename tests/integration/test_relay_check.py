@@ -184,7 +184,9 @@ def test_a_relay_that_is_running_is_no_fault(double: InProcessLoki, tmp_path: Pa
 
 
 def test_an_address_of_another_machine_is_said(double: InProcessLoki, tmp_path: Path) -> None:
-    found = findings(configuration(tmp_path, double.push_url, relay="  listen: {push: '192.0.2.1:3500'}\n"))
+    found = findings(
+        configuration(tmp_path, double.push_url, relay="  listen: {push: '192.0.2.1:3500'}\n  push: {anyone: true}\n")
+    )
     assert found["relay.listen.push"].ok is False
     assert "address of this machine" in found["relay.listen.push"].remedy
 
@@ -211,7 +213,10 @@ def test_the_room_that_the_spools_reserve_wants_is_looked_at(double: InProcessLo
 def test_the_command_shows_ticks_and_crosses_and_its_exit_code_tells(double: InProcessLoki, tmp_path: Path) -> None:
     file = tmp_path / "appliance.yaml"
     spool = f"{{path: {tmp_path}/spool, max_size: 16MiB, min_free: 1MiB}}"
-    file.write_text(f"loki:\n  url: {double.push_url}\nrelay:\n  listen: {{push: ':0'}}\n  spool: {spool}\n")
+    file.write_text(
+        f"loki:\n  url: {double.push_url}\nrelay:\n  listen: {{push: ':0'}}\n"
+        f"  push: {{anyone: true}}\n  spool: {spool}\n"
+    )
     command = [sys.executable, "-m", "appliance.cli.main", "relay", "check", "--config", str(file)]
     # No terminal: it does not ask, and pushes nothing.
     well = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL)
@@ -228,7 +233,10 @@ def test_the_command_shows_ticks_and_crosses_and_its_exit_code_tells(double: InP
 def test_a_line_is_pushed_only_when_asked_for_and_then_read_back(double: InProcessLoki, tmp_path: Path) -> None:
     file = tmp_path / "appliance.yaml"
     spool = f"{{path: {tmp_path}/spool, max_size: 16MiB, min_free: 1MiB}}"
-    file.write_text(f"loki:\n  url: {double.push_url}\nrelay:\n  listen: {{push: ':0'}}\n  spool: {spool}\n")
+    file.write_text(
+        f"loki:\n  url: {double.push_url}\nrelay:\n  listen: {{push: ':0'}}\n"
+        f"  push: {{anyone: true}}\n  spool: {spool}\n"
+    )
     command = ["-m", "appliance", "relay", "check", "--config", str(file)]
     # On a terminal it asks, and no is an answer.
     terminal = pexpect.spawn(sys.executable, command, encoding="utf-8", timeout=30)
