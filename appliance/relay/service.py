@@ -140,6 +140,7 @@ class Service:
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, lambda: tasks.append(loop.create_task(self.reload())))
         await self.start()
+        memory.give_back()  # what starting took
         self.notifier.ready("forwarding")
         self.sender.start()  # after it is said that we listen: a long backlog has work for all threads at once
         listen = {

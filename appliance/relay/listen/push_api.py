@@ -17,7 +17,6 @@ from appliance.config.units import Endpoint
 from appliance.relay.http.messages import HttpLimits, Request, Response, Route, Routes
 from appliance.relay.http.server import HttpServer
 from appliance.relay.http.tls import ServerContext
-from appliance.relay.listen.otlp import Logs, decode_otlp, failure, success
 from appliance.relay.listen.push_clients import Caller, PushClients
 from appliance.relay.listen.push_compression import Body, expected_size
 from appliance.relay.listen.push_decode import decode_push, decode_raw
@@ -149,10 +148,14 @@ class PushApi:
         return refusal
 
     def _check_otlp(self, request: Request) -> Response | None:
+        from appliance.relay.listen.otlp import failure
+
         refusal = self._check(request)
         return refusal and failure(request.headers.get("content-type", ""), refusal)
 
     async def _otlp(self, request: Request) -> Response:
+        from appliance.relay.listen.otlp import Logs, decode_otlp, failure, success  # a mebibyte that few need
+
         content_type = request.headers.get("content-type", "")
         found = Logs([], 0, "")
 
