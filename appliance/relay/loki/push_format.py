@@ -75,7 +75,7 @@ def list_parts(streams: hot.BatchStreams) -> list[StreamPart]:
 # `StreamPart._make` without its detour through Python: a large push has thousands of parts.
 _as_part = cast(Callable[[tuple[str, int, int, int, int, int]], StreamPart], partial(tuple.__new__, StreamPart))
 _compiled: Callable[[bytes], list[tuple[str, int, int, int, int, int]] | None] | None = (
-    None if hot.__file__.endswith(".py") else hot.scan_push
+    hot.scan_push if hot.compiled() else None
 )
 
 

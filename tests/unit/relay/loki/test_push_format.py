@@ -8,6 +8,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from appliance.relay import hot
 from appliance.relay.loki import push_format
 from appliance.relay.loki.push_format import Entry, MalformedPush, StreamPart
 
@@ -194,3 +195,15 @@ def test_json_says_the_same(streams: list[tuple[str, list[Entry]]]) -> None:
 def test_a_malformed_push_is_said_to_be_so() -> None:
     with pytest.raises(MalformedPush, match="longer than what holds it"):
         push_format.scan(b"\x0a\x05\x00")
+
+
+@pytest.mark.skipif(not hot.compiled(), reason="the hot path is not compiled here")
+def test_a_sound_push_is_scanned_by_the_compiled_scan_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = push_format.encode_stream('{a="b"}', [Entry(SECOND, b"x"), Entry(2 * SECOND, b"y")])
+
+    def slow(body: bytes) -> list[StreamPart]:
+        raise AssertionError("ten times as slow")
+
+    monkeypatch.setattr(push_format, "scan_plain", slow)
+    assert push_format.scan(body) == push_format.list_parts(push_format.scan_streams(body))
+    assert push_format.scan_streams(bytearray(body + b"rest"), len(body)).labels == ['{a="b"}']
