@@ -184,7 +184,7 @@ command_test() {
         need_packages "virtual machines" "${PACKAGES_VM[@]}"
         command_build
     fi
-    # Two at a time: most tests wait most of the time, and a virtual machine without hardware virtualisation seldom
+    # Two at a time: most tests wait most of the time, and a virtual machine without hardware virtualization seldom
     # uses more than one processor. What shares a machine is one group (tests/vm), and the groups come first.
     exec "$PYTHON" -m pytest -n 2 --dist loadgroup "${selection[@]}" "$@"
 }

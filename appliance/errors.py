@@ -1,4 +1,4 @@
-"""The one way to fail: an error that says what is wrong and what to do about it.
+"""The one way to fail: an error that states the problem and what to do about it.
 
 Code anywhere raises ApplianceError; only the command-line edge prints it (one sentence and one
 hint on stderr) and turns it into the exit code. Nothing here does I/O.

@@ -31,7 +31,7 @@ class Shape:
     priorities: int = 9
     size: int = 200
     spread: float = 30.0
-    """Seconds before now over which the time stamps lie."""
+    """Seconds before now over which the timestamps lie."""
     in_turn: bool = False
     """Hosts and programs take turns, so that each pair of them comes, instead of being drawn."""
 

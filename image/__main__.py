@@ -53,7 +53,7 @@ def _dispatch(words: list[str]) -> int:
             from image.compare import compare
 
             found = compare(Path(first), Path(second))
-            sys.stdout.write("".join(f"differs: {path}\n" for path in found) or "the root file systems are alike\n")
+            sys.stdout.write("".join(f"differs: {path}\n" for path in found) or "the root file systems are identical\n")
             return 1 if found else 0
         case ["--help" | "-h"]:
             sys.stdout.write(_USAGE)

@@ -1,6 +1,6 @@
-"""What can be known before a build starts: the machine, the places it writes to, the configuration, the mirrors.
+"""Checks before a build starts: the machine, the places it writes to, the configuration, the mirrors.
 
-A build takes minutes; whatever would stop it in the middle and can be seen at once is seen here.
+A build takes minutes; whatever would stop it half way and can be detected at once is checked here.
 """
 
 import lzma
@@ -88,7 +88,7 @@ def check_config(options: BuildOptions) -> None:
         lines = [line for line in refusal.splitlines() if not line.startswith("hint:")]
         raise ApplianceError(
             f"--config {options.config} would be refused by the machine\n" + "\n".join(lines[1:]).rstrip(),
-            hint="mend the file; `appliance config validate` judges it, too",
+            hint="fix the file; `appliance config validate` checks it, too",
         )
 
 

@@ -69,8 +69,13 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = made.add_argument
-    add("--size", default="16G", metavar="SIZE", help="size of the disk, 6G to 2040G; all beyond 4 GiB is for data")
-    add("--hostname", default="forwarder", metavar="NAME", help="host name until the configuration sets another")
+    add(
+        "--size",
+        default="16G",
+        metavar="SIZE",
+        help="size of the disk, 6G to 2040G; everything beyond 4 GiB is for data",
+    )
+    add("--hostname", default="forwarder", metavar="NAME", help="host name until the configuration sets one")
     add("--package", action="append", default=[], metavar="NAME", help="extra Debian package; may be repeated")
     add("--mirror", default="", metavar="URL", help="Debian archive (default: this machine's own apt sources)")
     add(
@@ -87,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
         "--config",
         default="",
         metavar="FILE",
-        help="appliance.yaml to bake in: the machine then forwards from first boot",
+        help="appliance.yaml to bake in: the machine then forwards logs from its first boot",
     )
     add(
         "--ssh-key",
@@ -96,12 +101,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="KEY|FILE",
         help="public key of the account `admin`; switches SSH on",
     )
-    add("--firmware", default="bios", choices=("bios", "uefi"), help="what the machine in the XVA starts by")
-    add("--cpus", type=int, default=2, metavar="N", help="processors of the machine in the XVA")
+    add("--firmware", default="bios", choices=("bios", "uefi"), help="firmware of the machine in the XVA")
+    add("--cpus", type=int, default=2, metavar="N", help="virtual CPUs of the machine in the XVA")
     add("--memory", type=int, default=2048, metavar="MIB", help="its memory in MiB")
     add("--compress", default="none", choices=("none", "zstd"), help="compression of the XVA as a whole")
-    add("--output", default="dist", metavar="DIR", help="where the results go")
-    add("--work", default="build", metavar="DIR", help="where the build works and logs")
+    add("--output", default="dist", metavar="DIR", help="output directory")
+    add("--work", default="build", metavar="DIR", help="work directory, with the logs")
     add("--cache", default=".cache", metavar="DIR", help="packages kept between builds")
     add("--binary", default="", metavar="DIR", help="packed appliance (one directory) to use instead of packing it")
     add("--keep-raw", action="store_true", help="keep the raw disk in --work, for tests")

@@ -17,7 +17,7 @@ Members = dict[str, Parsed]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong: `refused` by a host, or merely a surprise. `where` names object or chunk."""
+    """One problem: `refused` by a host, or merely a surprise. `where` names object or chunk."""
 
     refused: bool
     where: str
@@ -50,7 +50,7 @@ def _surprise(where: str, reason: str) -> Finding:
 
 
 def check_ova(content: bytes) -> Description:
-    """All that can be said about ova.xml without the disks."""
+    """All findings about ova.xml without the disks."""
     try:
         parsed = parse_ova(content)
     except MalformedOva as error:

@@ -27,7 +27,7 @@ def build(options: BuildOptions) -> Path:
         steps = Steps(options.work / "log" / "image-build.log")
         temporary = options.work / "dib"
         try:
-            with steps.step("look at this machine, the options and the mirrors"):
+            with steps.step("check this machine, the options and the mirrors"):
                 beforehand.check(options)
                 leftovers.clean(temporary)
                 temporary.mkdir(parents=True)
@@ -69,7 +69,7 @@ What to do next:
   import it with xe               copy {xva.name} to a host of the pool, and there:
                                   xe vm-import filename={xva.name} && xe vm-start vm={options.choices.machine.name}
   import it with Xen Orchestra    Import > VM, drop {xva.name}
-Then open the machine's console: it asks for what it needs. README.md tells more."""
+Then open the machine's console: it asks for what it needs. See README.md for more."""
 
 
 def source_date_epoch() -> int:

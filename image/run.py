@@ -1,6 +1,6 @@
 """`python -m image run`, which is `./build.sh run`: boots the built disk in QEMU, its serial console in this terminal.
 
-For a look at the product. What the machine writes is kept in an overlay, so that it can be switched off
+For trying the product. What the machine writes is kept in an overlay, so that it can be switched off
 and on again; a newer build, or another disk, begins with a new one.
 """
 
@@ -48,9 +48,9 @@ def parser() -> argparse.ArgumentParser:
         help="one more port of this computer that leads to one of the guest",
     )
     add("--memory", type=int, default=1024, metavar="MIB", help="memory of the guest (1024)")
-    add("--uefi", action="store_true", help="start by UEFI instead of BIOS")
+    add("--uefi", action="store_true", help="boot with UEFI instead of BIOS")
     add("--window", action="store_true", help="show the VGA console in a window as well")
-    add("--no-kvm", action="store_true", help="do not try hardware virtualisation")
+    add("--no-kvm", action="store_true", help="do not try hardware virtualization")
     return made
 
 
@@ -103,6 +103,6 @@ def run(words: Sequence[str]) -> int:
     overlay_on(disk, keep, new=options.new)
     sys.stderr.write(_TOLD)
     if how != KVM:
-        sys.stderr.write("Without hardware virtualisation: it takes a minute until its console page is here.\n")
+        sys.stderr.write("Without hardware virtualization: it takes a minute until its console page is here.\n")
     sys.stderr.write("Ctrl-A X ends the virtual machine.\n")
     return subprocess.run(qemu_command(options, keep, how)).returncode

@@ -1,4 +1,4 @@
-"""The answers given so far: a tree shaped as `appliance.yaml`, kept as typed, judged as a file is.
+"""The answers given so far: a tree shaped as `appliance.yaml`, kept as typed, checked as a file is.
 
 What is wrong with an answer is what `appliance.config.load.parse` says about it; there is no second
 opinion here. Secrets are not in the tree but only the names of the files that hold them.
@@ -76,7 +76,7 @@ class Answers:
         return parse(self.text(), source="the answers")
 
     def judge(self) -> tuple[list[Problem], Config | None]:
-        """Return everything that is wrong or doubtful, errors first, and a configuration to try things with.
+        """Return all errors and warnings, errors first, and a configuration to try things with.
 
         The latter is as if Loki's URL were known; None while other answers are refused.
         """
@@ -129,7 +129,7 @@ def save(answers: Answers, path: Path) -> None:
             os.fsync(file.fileno())
         staging.replace(path)
     except OSError as error:
-        raise ApplianceError(f"the answers cannot be kept: {error.strerror}", hint="run as root") from None
+        raise ApplianceError(f"the answers cannot be saved: {error.strerror}", hint="run as root") from None
 
 
 def saved(path: Path) -> Answers | None:

@@ -1,6 +1,6 @@
 """What can be drawn: the glyphs that every console font has, and keeping all output to them.
 
-A virtual machine's screen shows 256 or 512 glyphs and sixteen colours. Whatever is not among them,
+A virtual machine's screen shows 256 or 512 glyphs and sixteen colors. Whatever is not among them,
 in a log line for instance, is replaced here, so that it cannot spoil the picture.
 """
 

@@ -36,7 +36,7 @@ CONFIRM_WITHIN = 60.0
 class Machine:
     """The machine at a root; `/` is this one."""
 
-    read_back_within = 20.0  # seconds until lines that were pushed have to be found
+    read_back_within = 20.0  # seconds until lines that were pushed must be found
 
     def __init__(self, root: Path | str = "/") -> None:
         self.host: Host = host_at(root)
@@ -102,14 +102,14 @@ class Machine:
         if addresses:
             yield Finding("address", True, ", ".join(addresses[:3]))
         else:
-            yield Finding("address", None, "none yet: DHCP gives none", "choose static, or check the DHCP server")
+            yield Finding("address", None, "none yet: DHCP offers none", "choose static, or check the DHCP server")
         ipv4 = config.system.network.ipv4
         for gateway in [ipv4.gateway] if ipv4.method == "static" and ipv4.gateway else gateways(self.host.readers):
             answer = self.host.readers(["ping", "-n", "-c", "1", "-W", "2", gateway], timeout=5)
             if answer.ok:
                 yield Finding("gateway", True, f"{gateway} answers")
             else:
-                remedy = "right only if it answers no pings; an address set here is in use after Apply"
+                remedy = "fine only if it ignores pings; an address set here takes effect after Apply"
                 yield Finding("gateway", None, f"{gateway} does not answer", remedy)
         yield from check_name_servers(config)
 
@@ -145,7 +145,7 @@ class Machine:
         try:
             return keep(shown, self.host.layout)
         except OSError as error:
-            raise ApplianceError(f"it cannot be kept: {error.strerror}", hint="run as root") from None
+            raise ApplianceError(f"it cannot be saved: {error.strerror}", hint="run as root") from None
 
     def test_message(self) -> Iterator[Finding]:
         """Send a message as a device would and look for it in Loki."""
@@ -170,13 +170,13 @@ class Machine:
         try:
             return write_secret(self.host.layout, f"{name}-{random.token_hex(4)}", value)
         except OSError as error:
-            raise ApplianceError(f"the secret cannot be kept: {error.strerror}", hint="run as root") from None
+            raise ApplianceError(f"the secret cannot be saved: {error.strerror}", hint="run as root") from None
 
     def hash_password(self, password: str) -> str:
         return crypt.crypt(password, crypt.mksalt(crypt.METHOD_SHA512))
 
     def password_is_right(self, password: str) -> bool:
-        """Tell whether this is the administrator's password; a wrong one takes a second to say so."""
+        """Return whether this is the administrator's password; a wrong one takes a second to say so."""
         try:
             name = load(self.config_path).access.password_file or ""
             kept = self.host.layout.at(name).read_text().splitlines()[0].strip()
@@ -188,7 +188,7 @@ class Machine:
         return False
 
     def is_locked(self) -> bool:
-        """Tell whether changes ask for the password. A configuration that cannot be read is no reason to let in."""
+        """Return whether changes ask for the password. A configuration that cannot be read is no reason to let in."""
         if not self.config_path.exists():
             return False
         try:
@@ -253,7 +253,7 @@ class Machine:
     def shell(self) -> None:
         """Give the terminal to a shell until it ends."""
         # The kernel's screen has no second page: what stood there would stay.
-        sys.stdout.write("\x1b[0m\x1b[2J\x1b[HA shell of this machine; `exit` leads back to the dashboard.\n")
+        sys.stdout.write("\x1b[0m\x1b[2J\x1b[HA shell on this machine; `exit` returns to the dashboard.\n")
         sys.stdout.flush()
         environment = {key: value for key, value in os.environ.items() if key != "LD_LIBRARY_PATH"}
         if self.is_locked():

@@ -40,11 +40,13 @@ def answers_from(path: Path, machine: Machine) -> State:
     except yaml.YAMLError as error:
         raise UsageError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
     if not isinstance(tree, dict):
-        raise UsageError(f"{path} holds no answers", hint="it has the form of appliance.yaml; loki.url is the least")
+        raise UsageError(
+            f"{path} holds no answers", hint="it has the form of appliance.yaml; at least loki.url is required"
+        )
     secrets = tree.pop("secrets", None) or {}
     if not isinstance(secrets, dict) or (unknown := [key for key in secrets if key not in SECRETS]):
         named = f" ({unknown[0]})" if isinstance(secrets, dict) else ""
-        raise UsageError(f"{path}: not secrets that setup knows{named}", hint=f"there are: {', '.join(SECRETS)}")
+        raise UsageError(f"{path}: unknown secrets{named}", hint=f"there are: {', '.join(SECRETS)}")
     if secrets and path.stat().st_mode & 0o077:
         raise UsageError(f"{path} holds secrets and others may read it", hint=f"chmod 600 {path}")
     state = State(machine, Answers(tree), first=not machine.config_path.exists())

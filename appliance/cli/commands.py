@@ -19,18 +19,20 @@ class Entry(NamedTuple):
 
 
 COMMANDS = {
-    "status": Entry("appliance.cli.status", "Show whether all is well, and if not, what to do."),
+    "status": Entry("appliance.cli.status", "Show the health of this forwarder, and what to do about problems."),
     "check": Entry("appliance.cli.check", "Test every part of this forwarder, with remedies."),
-    "setup": Entry("appliance.cli.setup", "Set this forwarder up, question by question."),
-    "console": Entry("appliance.cli.console", "The dashboard of the machine's console."),
+    "setup": Entry("appliance.cli.setup", "Set up this forwarder, question by question."),
+    "console": Entry("appliance.cli.console", "The dashboard on the machine's console."),
     "config": Entry("appliance.cli.config", "Show, check and change the configuration."),
-    "test": Entry("appliance.cli.test", "Send something and see it arrive."),
+    "test": Entry("appliance.cli.test", "Send something and check that it arrives."),
     "sources": Entry("appliance.cli.sources", "The lines to paste into the devices that send logs."),
-    "tls": Entry("appliance.cli.tls", "Certificates of this forwarder and of its senders."),
-    "dead-letters": Entry("appliance.cli.dead_letters", "Lines that could not be delivered: look, send again or drop."),
+    "tls": Entry("appliance.cli.tls", "Certificates of this forwarder and its senders."),
+    "dead-letters": Entry("appliance.cli.dead_letters", "Lines that could not be delivered: list, send again or drop."),
     "token": Entry("appliance.cli.token", "Tokens for clients that push."),
     "relay": Entry("appliance.cli.relay", "Run the relay, with or without the rest of the appliance."),
-    "import-promtail": Entry("appliance.cli.import_promtail", "Make an appliance.yaml of the files of a Promtail box."),
+    "import-promtail": Entry(
+        "appliance.cli.import_promtail", "Make an appliance.yaml from the files of a Promtail box."
+    ),
     "support-bundle": Entry("appliance.cli.support_bundle", "Collect diagnostics for support, without secrets."),
     "factory-reset": Entry(
         "appliance.cli.factory_reset", "Remove all settings, accounts and secrets; --logs: logs too."

@@ -1,4 +1,4 @@
-"""`appliance config …`: what the file says, whether it is right, and its schema."""
+"""`appliance config …`: what the file says, whether it is valid, and its schema."""
 
 import importlib
 import importlib.util
@@ -17,7 +17,7 @@ from appliance.config.problems import Problem
 # A proxy's password stands in its URL.
 _PASSWORD_IN_URL = re.compile(r"(://[^/@:\s]*:)[^/@\s]*@")
 
-app = typer.Typer(help="Look at, check and change the configuration.", add_completion=False, rich_markup_mode=None)
+app = typer.Typer(help="Show, check and change the configuration.", add_completion=False, rich_markup_mode=None)
 
 File = Annotated[
     Path | None,
@@ -35,7 +35,7 @@ class Format(StrEnum):
 
 @app.command(epilog="Example: appliance config validate appliance.yaml")
 def validate(file: File = None, config: FileOption = None) -> None:
-    """Check a configuration and say everything that is wrong with it. Nothing is changed."""
+    """Check a configuration and report all problems. Nothing is changed."""
     from appliance.config.secret_files import check_secret_files
 
     path = file or config or DEFAULT_PATH
@@ -48,10 +48,10 @@ def validate(file: File = None, config: FileOption = None) -> None:
 def show(
     file: File = None,
     config: FileOption = None,
-    full: Annotated[bool, typer.Option("--full", help="Every key, also those that are as by default.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Every key, including those at their defaults.")] = False,
     output: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.YAML,
 ) -> None:
-    """Show a configuration as it is understood. Secrets are in files of their own and not shown."""
+    """Show a configuration as it is understood. Secrets are in separate files and not shown."""
     from appliance.config.dump import dump, to_plain
 
     settings = load_checked(file or config or DEFAULT_PATH).config
@@ -71,7 +71,7 @@ def schema() -> None:
 
 
 def warn(problems: list[Problem]) -> None:
-    """Say what is doubtful, on stderr."""
+    """Print warnings on stderr."""
     for problem in problems:
         sys.stderr.write(f"{problem}\n")
 

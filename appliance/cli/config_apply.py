@@ -27,7 +27,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 File = Annotated[
     Path | None,
-    typer.Argument(help="The configuration, - for standard input; the machine's own when absent.", metavar="[FILE]"),
+    typer.Argument(help="The configuration, - for standard input; the machine's own by default.", metavar="[FILE]"),
 ]
 Root = Annotated[Path, typer.Option("--root", help="Work on the files below this directory, and restart nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before changing anything.")]
@@ -43,7 +43,7 @@ Within = Annotated[
         show_default=False,
     ),
 ]
-Files = Annotated[bool, typer.Option("--files", help="Show also the generated files that change, line by line.")]
+Files = Annotated[bool, typer.Option("--files", help="Also show the generated files that change, line by line.")]
 SLASH = Path("/")
 
 
@@ -109,7 +109,7 @@ def rollback(
 ) -> int:
     """Roll back to an earlier generation, after showing what changes.
 
-    A change that waits to be confirmed is reverted at once.
+    A change waiting to be confirmed is reverted at once.
     """
     from appliance.host.apply import host_at, revert_unconfirmed, roll_back_to
     from appliance.host.apply.generations import Generations
@@ -143,10 +143,12 @@ def confirm(root: Root = SLASH) -> None:
 
 @app.command(epilog="Example: appliance config export > backup.yaml")
 def export(
-    generation: Annotated[int | None, typer.Option("--generation", help="This one; else the present one.")] = None,
+    generation: Annotated[
+        int | None, typer.Option("--generation", help="This generation; by default the active one.")
+    ] = None,
     root: Root = SLASH,
 ) -> None:
-    """Print the configuration as it was written. Secrets are in files of their own and not in it."""
+    """Print the configuration as it was written. Secrets are in separate files and not in it."""
     from appliance.host.apply.generations import Generations
 
     layout = Layout(root.absolute())
@@ -171,7 +173,7 @@ def import_(
 
 @app.command(epilog="Example: appliance config edit")
 def edit(confirm_within: Within = None, wait: Wait = 30, root: Root = SLASH) -> int:
-    """Change the configuration in an editor, then apply it. A refused text is kept for another try."""
+    """Change the configuration in an editor, then apply it. Refused text is kept for another try."""
     from appliance.host.apply import host_at, make_plan
 
     host = host_at(root)
@@ -214,7 +216,7 @@ def revert(generation: int, root: Root = SLASH) -> None:
 
 @app.command(hidden=True)
 def recover(root: Root = SLASH) -> None:
-    """Repair what a power cut left; run early at boot, before anything reads its configuration."""
+    """Repair what a power cut left behind; run early at boot, before anything reads its configuration."""
     from appliance.host.apply import host_at
     from appliance.host.apply import recover as repair
 
@@ -265,7 +267,9 @@ def _carry_out(
         return 0
     if ask:
         if not sys.stdin.isatty():
-            raise UsageError("no terminal to confirm on", hint="say --yes or --non-interactive, or --dry-run to look")
+            raise UsageError(
+                "no terminal to confirm on", hint="use --yes or --non-interactive, or --dry-run to preview"
+            )
         typer.confirm("Apply this?", abort=True)
     if within is None:
         within = 60.0 if ask else 0.0

@@ -59,7 +59,7 @@ def history(store: "Generations") -> Iterator[str]:
         manifest, outcome = store.manifest(number), store.outcome(number)
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.created))
         if waiting and waiting.new == number:
-            state = "waits to be confirmed"
+            state = "waiting for confirmation"
         elif number == 0:
             state = ""
         elif outcome is None:

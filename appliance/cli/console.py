@@ -13,7 +13,7 @@ def command(
         Path, typer.Option("--root", help="Work on the files below this directory, and restart nothing.")
     ] = Path("/"),
 ) -> int:
-    """Show how the forwarder is, and lead to everything else; before it is set up, the wizard."""
+    """Show the status of the forwarder, and lead to everything else; before setup, the wizard."""
     from appliance.cli.console_process import run_console
 
     return run_console(root)

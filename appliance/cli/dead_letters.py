@@ -1,4 +1,4 @@
-"""`appliance dead-letters …`: lines that Loki refused for good: look at them, send them again, drop them."""
+"""`appliance dead-letters …`: lines that Loki refused for good: list them, send them again, drop them."""
 
 import json
 import sys
@@ -87,7 +87,7 @@ def drop(
     number = sum(map(chosen, _readable(lambda: list(store.list()))))
     if not yes:
         if not sys.stdin.isatty():
-            raise UsageError("there is no terminal to confirm on", hint="add --yes to drop without confirmation")
+            raise UsageError("no terminal to confirm on", hint="add --yes to drop without confirmation")
         if not typer.confirm(f"Delete {_lines(number)} for good?"):
             typer.echo("nothing was changed")
             raise typer.Exit(1)
@@ -128,7 +128,7 @@ def _readable(action: Callable[[], T]) -> T:
     except PermissionError as error:
         raise ApplianceError("only root may read dead letters", hint="run the command with sudo") from error
     except OSError as error:
-        raise ApplianceError(f"the dead letters cannot be used: {error.strerror}", hint="look at the disk") from error
+        raise ApplianceError(f"the dead letters cannot be used: {error.strerror}", hint="check the disk") from error
 
 
 def _plain(letter: KeptLetter) -> dict[str, object]:

@@ -36,7 +36,7 @@ def command(
         typer.echo(f"  {path}")
     if not yes:
         if not sys.stdin.isatty():
-            raise UsageError("there is no terminal to confirm on", hint="add --yes to reset without confirmation")
+            raise UsageError("no terminal to confirm on", hint="add --yes to reset without confirmation")
         if typer.prompt("Type reset to continue") != "reset":
             typer.echo("nothing was changed")
             return 1

@@ -13,11 +13,11 @@ _COLOURS = {True: "green", None: "yellow", False: "red"}
 
 
 class Finding(Protocol):
-    """A step of any check; `ok` None means that it is worth a look but keeps nothing from working."""
+    """A step of any check; `ok` None means that it deserves attention but breaks nothing."""
 
     @property
     def step(self) -> str:
-        """What was looked at."""
+        """What was checked."""
 
     @property
     def ok(self) -> bool | None:
@@ -38,7 +38,7 @@ def reader() -> Reader:
 
 
 def show(finding: Finding) -> None:
-    """Write one finding to standard output, in colour on a terminal."""
+    """Write one finding to standard output, in color on a terminal."""
     word = typer.style(f"{OF_FINDING[finding.ok]:{WIDTH}}", fg=_COLOURS[finding.ok])
     typer.echo(f"{word}  {finding.step}: {finding.detail}")
     if finding.remedy:

@@ -41,7 +41,7 @@ def refuse_present(paths: Sequence[Path], *, force: bool) -> None:
     """Raise UsageError when one of the files is there already, so that nothing is done by halves."""
     there = [path for path in paths if path.is_symlink() or path.exists()]
     if there and not force:
-        raise UsageError(f"{there[0].absolute()} is there already", hint="name another place, or say --force")
+        raise UsageError(f"{there[0].absolute()} already exists", hint="choose another path, or use --force")
 
 
 def give(path: Path, content: bytes, mode: int = 0o600, *, force: bool = False) -> Path:
@@ -71,7 +71,7 @@ def give(path: Path, content: bytes, mode: int = 0o600, *, force: bool = False) 
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
     except FileExistsError:
-        raise UsageError(f"{path} is there already", hint="name another place, or say --force") from None
+        raise UsageError(f"{path} already exists", hint="choose another path, or use --force") from None
     except OSError as error:
         raise UsageError(
             f"{path} cannot be written: {error.strerror}", hint="name a directory that you may write"

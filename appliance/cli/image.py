@@ -21,7 +21,7 @@ def memory_size(text: str) -> int:
     number, unit = (word[:-1], word[-1]) if word[-1:].isalpha() else (word, "")
     number = number.strip()
     if not number.isdigit() or unit not in MEMORY_UNITS:
-        raise UsageError(f"{text!r} is no size", hint="Give it like 2GiB or 1536MiB.")
+        raise UsageError(f"{text!r} is not a size", hint="Write it as 2GiB or 1536MiB.")
     return int(number) * MEMORY_UNITS[unit]
 
 
@@ -52,9 +52,9 @@ def xva(
     from image.xva import write_xva
 
     if firmware not in ("bios", "uefi"):
-        raise UsageError(f"{firmware!r} is no firmware", hint="Choose bios or uefi.")
+        raise UsageError(f"{firmware!r} is not a firmware", hint="Choose bios or uefi.")
     if compress not in ("none", "zstd"):
-        raise UsageError(f"{compress!r} is no compression of an XVA", hint="Choose none or zstd.")
+        raise UsageError(f"{compress!r} is not a compression of an XVA", hint="Choose none or zstd.")
     target = output or disk.with_suffix(".xva")
     if target.resolve() == disk.resolve():
         raise UsageError("the output would overwrite the disk", hint="Choose another file with -o.")

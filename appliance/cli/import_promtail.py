@@ -118,7 +118,7 @@ def _write(path: Path | None, text: str, otherwise: IO[str]) -> None:
         with path.open("x") as written:
             written.write(text)
     except FileExistsError:
-        raise UsageError(f"{path} is there already", hint="name another file, or remove it first") from None
+        raise UsageError(f"{path} already exists", hint="choose another file, or remove it first") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from None
 

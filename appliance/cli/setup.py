@@ -25,7 +25,7 @@ def command(
         Path, typer.Option("--root", help="Work on the files below this directory, and restart nothing.")
     ] = Path("/"),
 ) -> int:
-    """Set this forwarder up, question by question, or by answers from a file."""
+    """Set up this forwarder, question by question, or with answers from a file."""
     from appliance.errors import UsageError
 
     if (apply or dry_run) and answers is None:

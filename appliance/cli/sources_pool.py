@@ -70,7 +70,7 @@ def _destination(at: "Forwarder") -> str:
     from appliance.sources.recipes.xcp_ng import by_tcp, by_udp
 
     if at.udp is None and at.tcp is None:
-        hint = "switch listeners.udp on here first: XCP-ng hosts send by UDP"
+        hint = "switch listeners.udp on here first: XCP-ng hosts send over UDP"
         raise UsageError("this forwarder has no listener for XCP-ng hosts", hint=hint)
     return by_udp(at) if at.udp is not None else by_tcp(at)
 

@@ -13,10 +13,10 @@ def command(
     out: Annotated[
         Path, typer.Option("--out", help="Directory or file to write to.", metavar="PATH", show_default=False)
     ] = Path("."),
-    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     root: Annotated[Path, typer.Option("--root", hidden=True)] = Path("/"),
 ) -> None:
-    """Collect diagnostics for support, without secrets: read it before you send it."""
+    """Collect diagnostics for support, without secrets: review it before you send it."""
     from appliance.cli.given import fetch_line, give, refuse_present
     from appliance.host.addresses import own_addresses
     from appliance.host.layout import Layout
@@ -26,5 +26,5 @@ def command(
     refuse_present([path], force=force)
     written = give(path, collect(Layout(root.absolute())), force=force)
     size = written.stat().st_size // 1024
-    typer.echo(f"{written} ({size} KiB). Secrets were left out; log lines of others may be in it.")
+    typer.echo(f"{written} ({size} KiB). Secrets were left out; log lines of other machines may be in it.")
     typer.echo(f"Fetch it with: {fetch_line([written], own_addresses())}")

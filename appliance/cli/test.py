@@ -1,4 +1,4 @@
-"""`appliance test …`: send something and see it arrive."""
+"""`appliance test …`: send something and check that it arrives."""
 
 import secrets
 from pathlib import Path
@@ -9,7 +9,7 @@ import typer
 from appliance.config.load import DEFAULT_PATH, load
 from appliance.errors import ApplianceError, UsageError
 
-app = typer.Typer(help="Send something and see it arrive.", add_completion=False, rich_markup_mode=None)
+app = typer.Typer(help="Send something and check that it arrives.", add_completion=False, rich_markup_mode=None)
 
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="The configuration.", metavar="FILE")]
 

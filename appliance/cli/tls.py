@@ -13,12 +13,10 @@ from appliance.host.layout import Layout
 if TYPE_CHECKING:
     from appliance.config.model import Config
 
-app = typer.Typer(
-    help="Certificates of this forwarder and of its senders.", add_completion=False, rich_markup_mode=None
-)
+app = typer.Typer(help="Certificates of this forwarder and its senders.", add_completion=False, rich_markup_mode=None)
 
 Root = Annotated[Path, typer.Option("--root", help="Work below this directory, and restart nothing.")]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite files that are there already.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
 SLASH = Path("/")
 
 
@@ -79,20 +77,20 @@ def show(root: Root = SLASH) -> None:
     if (store.path / "request.csr").exists():
         typer.echo(f"A request waits for its certificate: {store.path / 'request.csr'}")
     if not found:
-        raise ApplianceError("there are no certificates yet", hint="`appliance tls init` makes them")
+        raise ApplianceError("there are no certificates yet", hint="run `appliance tls init` to make them")
 
 
 @app.command("import", epilog="Example: appliance tls import server.p12 --password-file pass.txt")
 def import_(
     file: Annotated[Path, typer.Argument(help="PEM or PKCS #12 file of the certificate.", metavar="FILE")],
     key: Annotated[Path | None, typer.Option("--key", help="PEM file of its key, when it is not in FILE.")] = None,
-    chain: Annotated[Path | None, typer.Option("--chain", help="PEM file of the certificates above it.")] = None,
+    chain: Annotated[Path | None, typer.Option("--chain", help="PEM file of its CA certificates.")] = None,
     password_file: Annotated[
         Path | None, typer.Option("--password-file", help="File with the password of FILE; - to be asked.")
     ] = None,
     root: Root = SLASH,
 ) -> None:
-    """Use a certificate from another authority. What would not work is refused, with the reason.
+    """Use a certificate from another CA. One that would not work is refused, with the reason.
 
     A certificate that answers `tls csr` needs no key: ours is here.
     """
@@ -130,7 +128,7 @@ def csr(
     ] = None,
     root: Root = SLASH,
 ) -> None:
-    """Make a key and print a request for another authority. `tls import` takes its answer."""
+    """Make a key and print a certificate request for another CA. `tls import` takes the certificate."""
     from appliance.host.addresses import own_addresses
     from appliance.host.tls.issue import new_key, request
     from appliance.host.tls.own import server_names
@@ -157,7 +155,7 @@ def export_ca(
 
     path = TlsStore(Layout(root.absolute())).path
     if not (path / "ca.crt").exists():
-        raise ApplianceError("there is no CA of our own", hint="`appliance tls init` makes one")
+        raise ApplianceError("there is no CA of our own", hint="run `appliance tls init` to make one")
     pem = (path / "ca.crt").read_bytes()
     server = path / "server.crt"
     if server.exists() and not issued_by(server.read_bytes(), pem):
@@ -214,7 +212,7 @@ def issue_client(
 ) -> None:
     """Issue a certificate and key to a sender: `tls client` under its former name, without lines to paste.
 
-    The files belong to the user who asked, also behind sudo. Issuing a name again needs --force: its key of
+    The files belong to the user who asked, even with sudo. Issuing a name again needs --force: its key of
     before is overwritten, and its certificate stays valid until it ends.
     """
     from appliance.cli.given import fetch_line, give, refuse_present

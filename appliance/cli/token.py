@@ -40,7 +40,7 @@ def new(
         raise UsageError(f"{name} is no name for a client", hint="letters, digits, _, . and -, such as k8s-prod")
     layout = Layout(root.absolute())
     if layout.at(f"{SECRETS}/{name}").exists() and not replace:
-        raise ApplianceError(f"{SECRETS}/{name} is there already", hint="another name, or --replace")
+        raise ApplianceError(f"{SECRETS}/{name} already exists", hint="another name, or --replace")
     token = secrets.token_urlsafe(_BYTES)
     try:
         path = write_secret(layout, name, token)

@@ -23,7 +23,7 @@ def check_push(relay: Relay) -> Iterator[Problem]:
         yield from _check_client(client, f"relay.push.clients[{index}]", push)
     for name, count in Counter(client.name for client in push.clients).items():
         if count > 1:
-            yield Problem("relay.push.clients", f"{shown(name)} is there twice", "give each client a name of its own")
+            yield Problem("relay.push.clients", f"{shown(name)} is listed twice", "give each client a name of its own")
     if listen.http is not None and not is_loopback(listen.http.host) and not (http.token_file or http.addresses):
         hint = "set relay.http.token_file or relay.http.from, or listen on 127.0.0.1"
         yield Problem("relay.http", "whoever reaches relay.listen.http could read status and metrics", hint)
@@ -58,10 +58,10 @@ def _check_client(client: PushClient, where: str, push: Push) -> Iterator[Proble
     for tenant in (*([client.tenant] if client.tenant is not None else []), *client.tenants):
         if not TENANT.fullmatch(tenant) or tenant in (".", ".."):
             hint = "1 to 150 of letters, digits and !-_.*'()"
-            yield Problem(f"{where}.tenants", "not a tenant that Loki takes", hint, shown(tenant))
+            yield Problem(f"{where}.tenants", "not a valid tenant for Loki", hint, shown(tenant))
     for name, value in client.labels.items():
         if not valid_label_name(name) or name.startswith("__"):
-            hint = "letters, digits and _, not beginning with a digit or __"
+            hint = "letters, digits and _, not starting with a digit or __"
             yield Problem(f"{where}.labels.{shown(name)}", "not a label name", hint)
         if not value:
             yield Problem(f"{where}.labels.{shown(name)}", "an empty label is no label", "give it a value or remove it")

@@ -1,4 +1,4 @@
-"""Whether relabelling rules and label names make sense: Prometheus' own rules, said in words.
+"""Whether relabeling rules and label names make sense: Prometheus' own rules, said in words.
 
 Source: prometheus/model/relabel, Config.Validate. Applying the rules is the relay's `relabel.py`.
 """
@@ -33,12 +33,12 @@ _MAX_REGEX = 4096
 
 
 def valid_label_name(name: str) -> bool:
-    """Tell whether Loki takes the name of a label."""
+    """Return whether Loki takes the name of a label."""
     return _LABEL_NAME.fullmatch(name) is not None
 
 
 def check_rules(rules: list[RelabelRule], path: str) -> Iterator[Problem]:
-    """Yield what is wrong with the rules at `path`."""
+    """Yield problems with the rules at `path`."""
     for index, rule in enumerate(rules):
         yield from _check_rule(rule, f"{path}[{index}]")
 
@@ -48,7 +48,7 @@ def _check_rule(rule: RelabelRule, path: str) -> Iterator[Problem]:
     for position, name in enumerate(rule.source_labels):
         where = f"{path}.source_labels[{position}]"
         if not valid_label_name(name):
-            hint = "letters, digits and _, not beginning with a digit"
+            hint = "letters, digits and _, not starting with a digit"
             yield Problem(where, "not a label name", hint, shown(name))
         elif name.startswith("__syslog_") and name not in _SYSLOG_NAMES and not name.startswith(_STRUCTURED_DATA):
             hint = f"known: {', '.join(sorted(_SYSLOG_NAMES))}, {_STRUCTURED_DATA}<id>_<name>"
@@ -72,7 +72,7 @@ def _check_rule(rule: RelabelRule, path: str) -> Iterator[Problem]:
         unused += ["source_labels", "separator", "modulus", "target_label"]
     for name in unused:
         if getattr(rule, name) != getattr(default, name):
-            yield Problem(f"{path}.{name}", f"means nothing with action {action}", "remove it")
+            yield Problem(f"{path}.{name}", f"has no effect with action {action}", "remove it")
 
 
 def _check_regex(rule: RelabelRule, path: str) -> Iterator[Problem]:
@@ -92,7 +92,7 @@ def _check_regex(rule: RelabelRule, path: str) -> Iterator[Problem]:
         reason = error.args[0] if error.args else ""
         reason = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
         hint = "RE2 has no look-ahead, look-behind and back references; see github.com/google/re2/wiki/Syntax"
-        yield Problem(where, f"not an expression that RE2 takes: {shown(reason)}", hint, shown(rule.regex))
+        yield Problem(where, f"not a valid RE2 expression: {shown(reason)}", hint, shown(rule.regex))
 
 
 def _check_target(rule: RelabelRule, path: str) -> Iterator[Problem]:
@@ -100,11 +100,11 @@ def _check_target(rule: RelabelRule, path: str) -> Iterator[Problem]:
     if action in _NEED_TARGET and not target:
         yield Problem(where, f"missing: {action} writes or compares it")
     elif target and action in _LITERAL_TARGET and not valid_label_name(target):
-        yield Problem(where, "not a label name", "letters, digits and _, not beginning with a digit", shown(target))
+        yield Problem(where, "not a label name", "letters, digits and _, not starting with a digit", shown(target))
     elif target and action == "replace" and not _TARGET.fullmatch(target):
         hint = "letters, digits and _, or groups of the expression such as ${1}"
         yield Problem(where, "not a label name", hint, shown(target))
     if action == "labelmap" and not _TARGET.fullmatch(rule.replacement):
         yield Problem(
-            f"{path}.replacement", "labelmap makes label names of it, and it makes none", "", shown(rule.replacement)
+            f"{path}.replacement", "labelmap uses it as a label name, which it is not", "", shown(rule.replacement)
         )

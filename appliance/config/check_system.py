@@ -31,7 +31,7 @@ _RSA_BITS = 2048
 
 
 def check_system(system: System, access: Access) -> Iterator[Problem]:
-    """Yield every problem and doubt of the two sections."""
+    """Yield every problem and warning of the two sections."""
     if reason := host_name_fault(system.hostname):
         hint = "letters, digits and hyphens, such as forwarder or forwarder.example.org"
         yield Problem("system.hostname", reason, hint, shown(system.hostname))
@@ -98,7 +98,7 @@ def _check_network(network: Network) -> Iterator[Problem]:
             yield Problem(f"{where}.search[{index}]", "not a domain", "such as example.org", shown(domain))
     static = network.ipv4.method != "dhcp" and network.ipv6.method != "auto"
     if static and not network.dns:
-        yield Problem(f"{where}.dns", "no name server, and nothing that could tell one", "names will not resolve",
+        yield Problem(f"{where}.dns", "no name server is set or could be learned", "names will not resolve",
                       severity="warning")  # fmt: skip
 
 
@@ -154,7 +154,7 @@ def _check_gateway(
 ) -> Iterator[Problem]:
     if gateway is None:
         hint = "right when Loki and all senders are in the same network"
-        yield Problem(where, "no gateway: only the own network can be reached", hint, severity="warning")
+        yield Problem(where, "no gateway: only the local network can be reached", hint, severity="warning")
         return
     try:
         address = ipaddress.ip_address(gateway)
@@ -189,7 +189,7 @@ def _check_proxy(proxy: str) -> Iterator[Problem]:
     elif parts.path not in ("", "/") or parts.query or parts.fragment or re.search(r"[\s\"'\\;]", proxy):
         yield Problem(where, "a proxy has a host and a port, nothing more", example, value)
     elif parts.username is not None:
-        yield Problem(where, "secrets do not belong into the URL", "let the proxy know this machine's address", value)
+        yield Problem(where, "do not put secrets in the URL", "let the proxy know this machine's address", value)
 
 
 # ---- time, keyboard -------------------------------------------------------------------------
@@ -214,7 +214,7 @@ def _check_keyboard(system: System) -> Iterator[Problem]:
 
 
 def _has_variant(layout: str, variant: str) -> bool:
-    """Tell whether the layout has the variant; a machine without XKB's files lets it pass."""
+    """Return whether the layout has the variant; a machine without XKB's files lets it pass."""
     try:
         return f'xkb_symbols "{variant}"' in (_XKB / layout).read_text(errors="replace")
     except OSError:
@@ -227,10 +227,10 @@ def _has_variant(layout: str, variant: str) -> bool:
 def _check_access(access: Access) -> Iterator[Problem]:
     name = access.administrator
     if not _LOGIN.fullmatch(name):
-        hint = "small letters, digits, _ and -, beginning with a letter"
+        hint = "lower-case letters, digits, _ and -, starting with a letter"
         yield Problem("access.administrator", "not a login name", hint, shown(name))
     elif name in _SYSTEM_USERS:
-        yield Problem("access.administrator", "this name belongs to the system", "such as admin", name)
+        yield Problem("access.administrator", "this name is reserved for the system", "such as admin", name)
     for index, key in enumerate(access.ssh_keys):
         fault, hint = ssh_key_fault(key)
         if fault:
@@ -256,7 +256,7 @@ def ssh_key_fault(line: str) -> tuple[str, str]:
     parts = line.split()
     if len(parts) < 2 or parts[0] not in _KEY_TYPES:
         if parts and parts[0] in ("ssh-dss", "dsa"):
-            return "DSA keys are no longer accepted by SSH", "make one with `ssh-keygen -t ed25519`"
+            return "DSA keys are no longer accepted over SSH", "make one with `ssh-keygen -t ed25519`"
         return "not a public key", hint
     try:
         blob = base64.b64decode(parts[1], validate=True)
@@ -264,7 +264,7 @@ def ssh_key_fault(line: str) -> tuple[str, str]:
     except (binascii.Error, ValueError):
         return "the key is cut or damaged", hint
     if fields[0] != parts[0].encode():
-        return "the key is not of the type that it says", hint
+        return "the key is not of the type it claims", hint
     if parts[0] == "ssh-rsa" and (len(fields) != 3 or len(fields[2]) * 8 - 8 < _RSA_BITS):
         return f"an RSA key of less than {_RSA_BITS} bits", "make one with `ssh-keygen -t ed25519`"
     if parts[0] == "ssh-ed25519" and (len(fields) != 2 or len(fields[1]) != 32):

@@ -1,7 +1,7 @@
-"""Rules that no type can say: whether the parts of a configuration fit each other and the world's syntax.
+"""Rules that types cannot express: whether the parts of a configuration fit together and have valid syntax.
 
-Pure: no file, socket or clock is looked at (time zone names apart, which are the system's). Types are
-`model*.py`, relabelling rules `check_relabel.py`, the machine's own settings `check_system.py`.
+Pure: reads no file, socket or clock (except time zone names, which are the system's). Types are
+`model*.py`, relabeling rules `check_relabel.py`, the machine's own settings `check_system.py`.
 """
 
 import ipaddress
@@ -29,11 +29,11 @@ _OUR_HEADERS = {
     "x-scope-orgid": "use loki.tenant",
 }
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_LABEL_HINT = "letters, digits and _, not beginning with a digit"
+_LABEL_HINT = "letters, digits and _, not starting with a digit"
 
 
 def check(config: Config) -> Iterator[Problem]:
-    """Yield every problem and doubt; an empty result means that the configuration can be applied."""
+    """Yield every problem and warning; no errors means that the configuration can be applied."""
     yield from _check_loki(config.loki)
     yield from _check_labels(config.labels, config.loki)
     yield from _check_relay(config.relay, config.loki)
@@ -60,31 +60,31 @@ def _check_loki(loki: Loki) -> Iterator[Problem]:
     if loki.proxy is not None:
         yield from _check_proxy(loki.proxy)
     if loki.basic_auth and loki.bearer_token_file:
-        hint = "Loki takes one of them: remove basic_auth or bearer_token_file"
+        hint = "Loki accepts one of them: remove basic_auth or bearer_token_file"
         yield Problem("loki.bearer_token_file", "two ways to authenticate at once", hint)
     if loki.tenant is not None and (not TENANT.fullmatch(loki.tenant) or loki.tenant in (".", "..")):
         hint = "1 to 150 of letters, digits and !-_.*'()"
-        yield Problem("loki.tenant", "not a tenant that Loki takes", hint, shown(loki.tenant))
+        yield Problem("loki.tenant", "not a valid tenant for Loki", hint, shown(loki.tenant))
     for name, value in loki.headers.items():
         yield from _check_header(name, value)
     if (loki.tls.cert_file is None) != (loki.tls.key_file is None):
         missing = "key_file" if loki.tls.key_file is None else "cert_file"
         yield Problem(f"loki.tls.{missing}", "missing: a client certificate has a certificate and a key")
     if loki.tls.insecure_skip_verify:
-        hint = "set loki.tls.ca_file to your authority instead"
+        hint = "set loki.tls.ca_file to your CA instead"
         message = "anyone on the path can read and forge what is sent"
         yield Problem("loki.tls.insecure_skip_verify", message, hint, severity="warning")
     if loki.timeout <= 0:
-        yield Problem("loki.timeout", "has to be more than 0", "10s to 60s is usual", str(loki.timeout))
+        yield Problem("loki.timeout", "must be more than 0", "10s to 60s is usual", str(loki.timeout))
     if not 0 < loki.backoff.min <= loki.backoff.max:
         hint = "min is more than 0 and not more than max"
         yield Problem("loki.backoff.min", "does not fit loki.backoff.max", hint, str(loki.backoff.min))
     limits = loki.limits
     if limits.line_size > limits.push_size:
-        yield Problem("loki.limits.line_size", "more than a whole push may have (loki.limits.push_size)")
+        yield Problem("loki.limits.line_size", "larger than a whole push (loki.limits.push_size)")
     for name in ("stream_rate", "stream_burst", "push_size", "line_size", "behind", "oldest"):
         if getattr(limits, name) <= 0:
-            yield Problem(f"loki.limits.{name}", "has to be more than 0", "what your Loki has set")
+            yield Problem(f"loki.limits.{name}", "must be more than 0", "the value that your Loki uses")
 
 
 def _split(url: str) -> SplitResult | None:
@@ -108,21 +108,21 @@ def _check_url(url: str) -> Iterator[Problem]:
     where, value = "loki.url", _without_password(url)
     example = "such as https://loki.example.org/loki/api/v1/push"
     if not url.lower().startswith(("http://", "https://")):
-        yield Problem(where, "does not begin with http:// or https://", example, value)
+        yield Problem(where, "does not start with http:// or https://", example, value)
         return
     parts = _split(url)
     if parts is None:
         yield Problem(where, "not a URL with a host", example, value)
         return
     if parts.username is not None or parts.password is not None:
-        yield Problem(where, "secrets do not belong into the URL", "use loki.basic_auth with a password_file", value)
+        yield Problem(where, "do not put secrets in the URL", "use loki.basic_auth with a password_file", value)
     if parts.path in ("", "/"):
         yield Problem(where, "has no path", f"{url.rstrip('/')}/loki/api/v1/push is usual", value)
     elif not parts.path.endswith("/loki/api/v1/push"):
         hint = "right only if a proxy rewrites it"
         yield Problem(where, "does not end with /loki/api/v1/push", hint, value, severity="warning")
     if parts.query or parts.fragment:
-        yield Problem(where, "has a query or a fragment", "leave out what follows ? or #", value)
+        yield Problem(where, "must not have a query or a fragment", "remove everything from ? or # on", value)
 
 
 def _check_proxy(proxy: str) -> Iterator[Problem]:
@@ -143,7 +143,7 @@ def _check_header(name: str, value: str) -> Iterator[Problem]:
     if not _HEADER_NAME.fullmatch(name):
         yield Problem(where, "not the name of an HTTP header")
     elif name.lower() in _OUR_HEADERS:
-        yield Problem(where, "is a header of our own", _OUR_HEADERS[name.lower()] or "leave it out")
+        yield Problem(where, "is set by the relay itself", _OUR_HEADERS[name.lower()] or "leave it out")
     if not value.isprintable() or not value.isascii():
         yield Problem(where, "the value of a header is printable ASCII on one line")
 
@@ -158,33 +158,33 @@ def _check_labels(labels: Labels, loki: Loki) -> Iterator[Problem]:
         if not valid_label_name(name):
             yield Problem(where, "not a label name", _LABEL_HINT, shown(name))
         elif name.startswith("__"):
-            yield Problem(where, "names with __ in front never leave the relay", f"call it {name.strip('_') or 'job'}")
+            yield Problem(where, "names starting with __ never leave the relay", f"call it {name.strip('_') or 'job'}")
         elif len(name.encode()) > limits.label_name_length:
-            yield Problem(where, f"longer than Loki takes ({limits.label_name_length} bytes)")
+            yield Problem(where, f"longer than Loki accepts ({limits.label_name_length} bytes)")
         if not value:
             yield Problem(where, "an empty label is no label", "give it a value or remove it")
         elif len(value.encode()) > limits.label_value_length:
-            yield Problem(where, f"the value is longer than Loki takes ({limits.label_value_length} bytes)")
+            yield Problem(where, f"the value is longer than Loki accepts ({limits.label_value_length} bytes)")
         if name in labels.include:
             yield Problem(where, "is also in labels.include", "remove it from one of them", severity="warning")
     for name, count in Counter(labels.include).items():
         if count > 1:
-            yield Problem("labels.include", f"{name} is there twice")
+            yield Problem("labels.include", f"{name} is listed twice")
     total = len(set(labels.static) | set(labels.include))
     if total >= limits.label_names:
-        hint = f"Loki takes {limits.label_names} a stream, and adds service_name itself"
+        hint = f"Loki accepts {limits.label_names} per stream, and adds service_name itself"
         yield Problem("labels", f"{total} labels are too many", hint)
     if total == 0 and not labels.relabel_configs:
-        yield Problem("labels.static", "no label at all", "Loki wants at least one: such as job: syslog")
+        yield Problem("labels.static", "no labels", "Loki requires at least one, such as job: syslog")
     for index, name in enumerate(labels.guard.drop_order):
         if not valid_label_name(name):
             yield Problem(f"labels.guard.drop_order[{index}]", "not a label name", _LABEL_HINT, shown(name))
     if labels.guard.max_streams >= limits.streams:
-        hint = f"less than {limits.streams}: other senders and Loki's own count need room"
+        hint = f"less than {limits.streams}: leave room for other senders and Loki's own count"
         where, value = "labels.guard.max_streams", str(labels.guard.max_streams)
         yield Problem(where, "not below what Loki allows (loki.limits.streams)", hint, value)
     if labels.guard.idle <= 0:
-        yield Problem("labels.guard.idle", "has to be more than 0", "1h is usual", str(labels.guard.idle))
+        yield Problem("labels.guard.idle", "must be more than 0", "1h is usual", str(labels.guard.idle))
     yield from check_rules(labels.relabel_configs, "labels.relabel_configs")
 
 
@@ -195,28 +195,28 @@ def _check_relay(relay: Relay, loki: Loki) -> Iterator[Problem]:
     limits, batch, spool, time = loki.limits, relay.batch, relay.spool, relay.time
     if batch.size > limits.push_size:
         hint = f"{limits.push_size} or less (loki.limits.push_size)"
-        yield Problem("relay.batch.size", "more than Loki takes in one push", hint, str(batch.size))
+        yield Problem("relay.batch.size", "more than Loki accepts in one push", hint, str(batch.size))
     if batch.size < 1024:
         yield Problem("relay.batch.size", "too small to hold a message", "1MiB to 3MiB is usual", str(batch.size))
     if not 0 < batch.age <= 60:
-        yield Problem("relay.batch.age", "has to be more than 0 and at most 60s", "1s is usual", str(batch.age))
+        yield Problem("relay.batch.age", "must be more than 0 and at most 60s", "1s is usual", str(batch.age))
     if spool.max_size < 4 * batch.size:
         hint = f"at least four batches: {4 * batch.size} bytes"
         yield Problem("relay.spool.max_size", "too small for a spool", hint, str(spool.max_size))
     if spool.max_age is not None and spool.max_age < 60:
-        hint = "an outage longer than this loses what came before: hours or days are usual"
+        hint = "lines are lost in an outage longer than this: hours or days are usual"
         yield Problem("relay.spool.max_age", "less than a minute", hint, str(spool.max_age))
     if relay.connections.max_message < 480:
-        hint = "RFC 5424 wants 480 bytes to be taken at least"
+        hint = "RFC 5424 requires at least 480 bytes"
         yield Problem("relay.connections.max_message", "too small", hint, str(relay.connections.max_message))
     if relay.connections.idle_timeout <= 0:
-        yield Problem("relay.connections.idle_timeout", "has to be more than 0", "10m is usual")
+        yield Problem("relay.connections.idle_timeout", "must be more than 0", "10m is usual")
     if time.max_past > limits.oldest:
         hint = f"Loki refuses what is older than {limits.oldest} (loki.limits.oldest)"
-        yield Problem("relay.time.max_past", "believes what Loki refuses", hint, str(time.max_past))
+        yield Problem("relay.time.max_past", "accepts timestamps that Loki refuses", hint, str(time.max_past))
     if time.max_future > limits.ahead:
         hint = f"Loki refuses what is further ahead than {limits.ahead} (loki.limits.ahead)"
-        yield Problem("relay.time.max_future", "believes what Loki refuses", hint, str(time.max_future))
+        yield Problem("relay.time.max_future", "accepts timestamps that Loki refuses", hint, str(time.max_future))
     for index, sender in enumerate(time.senders):
         where = f"relay.time.senders[{index}]"
         yield from check_range(sender.address, f"{where}.address")
@@ -228,8 +228,8 @@ def _check_relay(relay: Relay, loki: Loki) -> Iterator[Problem]:
     yield from check_push(relay)
     listen = relay.listen
     if listen.relp is not None and not is_loopback(listen.relp.host):
-        hint = "let devices send to listeners.relp, which is rsyslog, and keep this one on 127.0.0.1"
-        message = "whoever reaches this address can claim any sender and time of receipt"
+        hint = "let devices send to listeners.relp (rsyslog), and keep this one on 127.0.0.1"
+        message = "anyone who can reach this address can fake the sender and time of receipt"
         yield Problem("relay.listen.relp", message, hint, listen.relp, severity="warning")
 
 
@@ -252,8 +252,8 @@ def _check_listeners(listeners: Listeners) -> Iterator[Problem]:
             "listeners.queue.max_disk", "too small for a queue", "1GiB or more", str(listeners.queue.max_disk)
         )
     if listeners.queue.path is not None:
-        hint = "what waits for the relay is in /var/lib/appliance/handover, wherever that is mounted"
-        yield Problem("listeners.queue.path", "not used any more", hint, listeners.queue.path, severity="warning")
+        hint = "data waiting for the relay is in /var/lib/appliance/handover"
+        yield Problem("listeners.queue.path", "no longer used", hint, listeners.queue.path, severity="warning")
 
 
 def _check_server_tls(tls: ServerTls, where: str) -> Iterator[Problem]:
@@ -262,11 +262,11 @@ def _check_server_tls(tls: ServerTls, where: str) -> Iterator[Problem]:
         yield Problem(f"{where}.permitted_names", "empty, so nobody could connect", hint)
     if tls.client_certificates != "names" and tls.permitted_names:
         hint = "set client_certificates: names"
-        yield Problem(f"{where}.permitted_names", "not looked at", hint, severity="warning")
+        yield Problem(f"{where}.permitted_names", "ignored", hint, severity="warning")
 
 
 def _check_ports(config: Config) -> Iterator[Problem]:
-    """Yield listeners that cannot open their port because another one has it."""
+    """Yield listeners that cannot open their port because another one uses it."""
     taken: list[tuple[str, str, int, str]] = []
     for name in ("udp", "tcp", "tls", "relp", "relp_tls"):
         if (listener := getattr(config.listeners, name)) is not None:
@@ -279,7 +279,7 @@ def _check_ports(config: Config) -> Iterator[Problem]:
         for other_protocol, other_host, other_port, other in taken[:index]:
             if port and (protocol, port) == (other_protocol, other_port) and _same_address(host, other_host):
                 hint = "give one of them another port"
-                yield Problem(where, f"port {port} is taken by {other}", hint)
+                yield Problem(where, f"port {port} is already used by {other}", hint)
 
 
 def _same_address(one: str, other: str) -> bool:

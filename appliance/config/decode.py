@@ -87,12 +87,14 @@ class _Decoder:
         self._nodes_left -= 1
         if self._nodes_left < 0:
             if self._nodes_left == -1:
-                self.fail(node, path, "the file grows too large by its aliases", "write values out instead of *aliases")
+                self.fail(
+                    node, path, "the file becomes too large through aliases", "write values out instead of *aliases"
+                )
             return _INVALID
         if id(node) in self._active or len(self._active) > MAX_DEPTH:
             return self.fail(node, path, "an alias refers to what contains it", "write the value out", value=False)
         if node.tag not in _STANDARD_TAGS:
-            return self.fail(node, path, f"tags such as {shown(node.tag)} are not taken", "write the plain value")
+            return self.fail(node, path, f"tags such as {shown(node.tag)} are not supported", "write the plain value")
         self._active.add(id(node))
         try:
             return self._typed(node, expected, path)
@@ -112,7 +114,7 @@ class _Decoder:
                         Problem(
                             path,
                             "empty, so it is off",
-                            "write {} to have it with its defaults",
+                            "write {} to turn it on with its defaults",
                             None,
                             _line(node),
                             "warning",
@@ -127,13 +129,13 @@ class _Decoder:
                 return self.mapping(node, expected, path)
         if not isinstance(node, yaml.ScalarNode):
             kind = "a list" if isinstance(node, yaml.SequenceNode) else "a mapping"
-            return self.fail(node, path, f"{_wanted(expected)} is wanted here, not {kind}")
+            return self.fail(node, path, f"{_wanted(expected)} is expected here, not {kind}")
         return self.scalar(node, expected, path)
 
     def scalar(self, node: yaml.ScalarNode, expected: inspect.Type, path: str) -> object:
         text: str = node.value
         if _is_null(node):
-            return self.fail(node, path, f"{_wanted(expected)} is wanted here, and nothing is written", value=False)
+            return self.fail(node, path, f"{_wanted(expected)} is expected here, but it is empty", value=False)
         match expected:
             case inspect.StrType():
                 return self.text(node, expected, path)
@@ -189,11 +191,11 @@ class _Decoder:
         if _is_null(node):
             return []
         if not isinstance(node, yaml.SequenceNode):
-            return self.fail(node, path, "a list is wanted here", "write one item a line, each after '- '")
+            return self.fail(node, path, "a list is expected here", "write one item per line, each after '- '")
         if expected.max_length is not None and len(node.value) > expected.max_length:
             self.fail(node, path, f"more than {expected.max_length} items")
         values = [self.any(item, expected.item_type, f"{path}[{index}]") for index, item in enumerate(node.value)]
-        # What is wrong keeps its place, so that the numbers in other problems stay right.
+        # A wrong item keeps its place, so that the numbers in other problems stay right.
         return values if all(value is not _INVALID for value in values) else _INVALID
 
     def mapping(self, node: yaml.Node, expected: inspect.DictType, path: str) -> object:
@@ -208,16 +210,18 @@ class _Decoder:
     def pairs(self, node: yaml.Node, path: str) -> Mapping[str, yaml.Node] | None:
         """Return a mapping's keys and nodes; a duplicate or a key that is no text is a problem."""
         if not isinstance(node, yaml.MappingNode):
-            self.fail(node, path, "a mapping is wanted here", "write one 'key: value' a line, indented below the name")
+            self.fail(
+                node, path, "a mapping is expected here", "write one 'key: value' per line, indented below the name"
+            )
             return None
         pairs: dict[str, yaml.Node] = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                self.fail(key, path, "a key has to be a word", value=False)
+                self.fail(key, path, "a key must be a string", value=False)
             elif key.value in pairs:
                 first = _line(pairs[key.value])
                 self.problems.append(
-                    Problem(_join(path, key.value), f"the key is there twice, first in line {first}", line=_line(key))
+                    Problem(_join(path, key.value), f"duplicate key, first in line {first}", line=_line(key))
                 )
             else:
                 pairs[key.value] = value
@@ -253,9 +257,9 @@ class _Decoder:
     def unknown(self, node: yaml.Node, key: str, known: list[str], path: str) -> None:
         near = difflib.get_close_matches(key, known, 1, cutoff=0.6)
         if key == "<<":
-            hint = "merge keys are not taken: write the values out"
+            hint = "merge keys are not supported: write the values out"
         elif key in _SECRET_KEYS:
-            hint = f"secrets stand in files of their own: use {_SECRET_KEYS[key]}"
+            hint = f"secrets belong in separate files: use {_SECRET_KEYS[key]}"
         elif near:
             hint = f"did you mean {near[0]}?"
         else:

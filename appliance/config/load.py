@@ -48,7 +48,7 @@ def read(path: Path | str) -> str:
     except IsADirectoryError:
         raise UsageError(f"{path} is a directory", hint="name the file in it with --config FILE") from None
     except PermissionError:
-        raise UsageError(f"{path} may not be read by this user", hint="run the command as root") from None
+        raise UsageError(f"{path} cannot be read by this user", hint="run the command as root") from None
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from None
     if len(data) > MAX_FILE:
@@ -123,7 +123,7 @@ def yaml_problem(error: yaml.YAMLError, text: str) -> Problem:
                 "", f"a tab indents in {where}", "indent with spaces; YAML takes no tabs", line=mark.line + 1
             )
         message = ", ".join(part for part in (error.context, error.problem) if part)
-        hint = "look at the indentation, the quotes and the colons there and just before"
+        hint = "check the indentation, quotes and colons there and just before"
         return Problem("", f"not valid YAML in {where}: {message}", hint, line=mark.line + 1)
     if isinstance(error, yaml.reader.ReaderError):
         line_number = text.count("\n", 0, error.position) + 1
@@ -135,7 +135,7 @@ def yaml_problem(error: yaml.YAMLError, text: str) -> Problem:
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Tell whether one path is, contains or lies within the other."""
+    """Return whether one path is, contains or lies within the other."""
     return one == other or any(a.startswith((f"{b}.", f"{b}[")) for a, b in ((one, other), (other, one)))
 
 

@@ -1,7 +1,7 @@
 """The configuration as types: every key with its type, default, unit and meaning.
 
-`/etc/appliance/appliance.yaml` is decoded into `Config`; whoever needs a setting takes the part it
-needs. Reading and judging a file is `load.py`; nothing here does I/O. The `Meta(description=…)` of
+`/etc/appliance/appliance.yaml` is decoded into `Config`; each module takes the part it
+needs. Reading and checking a file is `load.py`; nothing here does I/O. The `Meta(description=…)` of
 a key is what `appliance config schema` and the error messages show.
 """
 
@@ -106,12 +106,12 @@ class Config(Section):
     """The whole file."""
 
     loki: Annotated[Loki, Meta(description="Where the logs go.")]
-    labels: Annotated[Labels, Meta(description="How entries are labelled.")] = field(default_factory=Labels)
+    labels: Annotated[Labels, Meta(description="How entries are labeled.")] = field(default_factory=Labels)
     relay: Annotated[Relay, Meta(description="The relay.")] = field(default_factory=Relay)
-    listeners: Annotated[Listeners, Meta(description="What rsyslog opens to the network.")] = field(
+    listeners: Annotated[Listeners, Meta(description="Listeners open to the network.")] = field(
         default_factory=Listeners
     )
     system: Annotated[System, Meta(description="The machine itself: name, network, time, keyboard.")] = field(
         default_factory=System
     )
-    access: Annotated[Access, Meta(description="Who may get into the machine.")] = field(default_factory=Access)
+    access: Annotated[Access, Meta(description="Who may log in to the machine.")] = field(default_factory=Access)

@@ -1,6 +1,6 @@
-"""The `labels` section: what becomes a label, what travels as structured metadata, and the bounds.
+"""The `labels` section: what becomes a label, what becomes structured metadata, and the limits.
 
-Only types, defaults and meanings; whether a rule makes sense is judged by `check_relabel.py`.
+Only types, defaults and meanings; whether a rule makes sense is checked by `check_relabel.py`.
 """
 
 from typing import Annotated, Literal
@@ -17,7 +17,7 @@ class RelabelRule(Section):
     source_labels: Annotated[
         list[str], Meta(description="Labels whose values, joined by the separator, are matched.")
     ] = field(default_factory=list)
-    separator: Annotated[str, Meta(description="What joins the values of source_labels.")] = ";"
+    separator: Annotated[str, Meta(description="Separator placed between the values of source_labels.")] = ";"
     regex: Annotated[str, Meta(description="RE2 expression, anchored at both ends.")] = "(.*)"
     modulus: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="Modulus of hashmod.")] = None
     target_label: Annotated[str | None, Meta(description="Label to write.")] = None
@@ -41,43 +41,41 @@ class RelabelRule(Section):
 
 
 class Metadata(Section):
-    """Which fields travel as Loki's structured metadata."""
+    """Which fields are sent as Loki's structured metadata."""
 
     process_id: Annotated[bool, Meta(description="PROCID, as process_id.")] = True
     message_id: Annotated[bool, Meta(description="MSGID, as message_id.")] = True
     facility: Annotated[bool, Meta(description="Facility, as facility, unless it is a label.")] = True
     sender: Annotated[bool, Meta(description="Address of the sender, as sender.")] = True
-    input: Annotated[bool, Meta(description="Listener the message came by, as input.")] = False
+    input: Annotated[bool, Meta(description="Listener that received the message, as input.")] = False
     structured_data: Annotated[bool, Meta(description="RFC 5424 structured data, as <id>_<name>.")] = True
-    device: Annotated[
-        bool, Meta(description="Maker and kind of a device whose messages are recognized, as vendor and product.")
-    ] = True
+    device: Annotated[bool, Meta(description="Vendor and product of recognized devices, as vendor and product.")] = True
     repairs: Annotated[
-        bool, Meta(description="What was repaired or not understood, as repaired and original_timestamp.")
+        bool, Meta(description="What was repaired or not understood in a message, as repaired and original_timestamp.")
     ] = True
 
 
 class Guard(Section):
-    """Bounds on what becomes a label, so that one sender cannot use up Loki's streams."""
+    """Limits on what becomes a label, so that one sender cannot use up Loki's streams."""
 
     max_streams: Annotated[
         int,
-        Meta(description="Active streams the relay makes at most; what is over has labels moved to metadata.", ge=10),
+        Meta(description="Maximum number of active streams; beyond it, labels are moved to metadata.", ge=10),
     ] = 4000
     max_values_per_label: Annotated[
-        int, Meta(description="Distinct values of one label; a further value becomes metadata.", ge=10)
+        int, Meta(description="Maximum number of distinct values of one label; further values become metadata.", ge=10)
     ] = 1000
     idle: Annotated[
-        Duration, Meta(description="A stream without entries for this long no longer counts, in seconds.")
+        Duration, Meta(description="A stream without entries for this long no longer counts as active, in seconds.")
     ] = Duration(3600)
     drop_order: Annotated[
         list[str],
-        Meta(description="Labels given up first when streams run out; labels not listed go before these, job last."),
+        Meta(description="Order in which labels are dropped when streams run out; unlisted labels go first, job last."),
     ] = field(default_factory=lambda: ["facility", "level", "application", "host"])
 
 
 class Labels(Section):
-    static: Annotated[dict[str, str], Meta(description="Labels that every entry gets.")] = field(
+    static: Annotated[dict[str, str], Meta(description="Labels added to every entry.")] = field(
         default_factory=lambda: {"job": "syslog"}
     )
     include: Annotated[
@@ -87,15 +85,15 @@ class Labels(Section):
     level: Annotated[
         Literal["grafana", "syslog"],
         Meta(
-            description="Words of the level label: grafana (critical error warning info debug) "
+            description="Values of the level label: grafana (critical error warning info debug) "
             "or syslog (emerg alert crit err warning notice info debug)."
         ),
     ] = "grafana"
-    metadata: Annotated[Metadata, Meta(description="Which fields travel as structured metadata.")] = field(
+    metadata: Annotated[Metadata, Meta(description="Which fields are sent as structured metadata.")] = field(
         default_factory=Metadata
     )
     relabel_configs: Annotated[
         list[RelabelRule],
-        Meta(description="Prometheus relabelling over Promtail's __syslog_* names, after the labels above are set."),
+        Meta(description="Prometheus relabeling over Promtail's __syslog_* names, after the labels above are set."),
     ] = field(default_factory=list)
-    guard: Annotated[Guard, Meta(description="Bounds on streams and label values.")] = field(default_factory=Guard)
+    guard: Annotated[Guard, Meta(description="Limits on streams and label values.")] = field(default_factory=Guard)

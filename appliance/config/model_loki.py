@@ -1,7 +1,7 @@
-"""The `loki` section: where the logs go, how we get in, and what that Loki allows.
+"""The `loki` section: where the logs go, how to authenticate, and the limits of that Loki.
 
-Only types, defaults and meanings; what no type can say (a URL without a host, two ways to
-authenticate) is judged by `checks.py`.
+Only types, defaults and meanings; rules that types cannot express (a URL without a host, two ways
+to authenticate) are in `checks.py`.
 """
 
 from typing import Annotated, Literal
@@ -16,7 +16,7 @@ from appliance.config.units import Duration, Rate, Size
 class BasicAuth(Section):
     username: Annotated[str, Meta(description="User name for HTTP basic authentication.", min_length=1)]
     password_file: Annotated[
-        str, Meta(description="File of mode 0600 that holds the password; read again when it changes.", min_length=1)
+        str, Meta(description="File (mode 0600) with the password; reloaded when it changes.", min_length=1)
     ]
 
 
@@ -24,52 +24,54 @@ class ClientTls(Section):
     ca_file: Annotated[
         str | None,
         Meta(
-            description="PEM file of the authorities to trust, or of the server's own certificate; "
-            "the system's authorities when absent."
+            description="PEM file of the CAs to trust, or of the server's own certificate; "
+            "the system's CAs when absent."
         ),
     ] = None
     cert_file: Annotated[str | None, Meta(description="PEM file of our client certificate and its chain.")] = None
     key_file: Annotated[str | None, Meta(description="PEM file of the client certificate's key, mode 0600.")] = None
     server_name: Annotated[
-        str | None, Meta(description="Name the server's certificate must bear, when it is not the URL's host.")
+        str | None, Meta(description="Name expected in the server's certificate, if different from the URL's host.")
     ] = None
-    min_version: Annotated[Literal["1.2", "1.3"], Meta(description="Oldest TLS version to speak.")] = "1.2"
+    min_version: Annotated[Literal["1.2", "1.3"], Meta(description="Minimum TLS version.")] = "1.2"
     insecure_skip_verify: Annotated[
-        bool, Meta(description="Do not verify the server's certificate. Anyone on the path can then read and forge.")
+        bool,
+        Meta(
+            description="Do not verify the server's certificate. Anyone on the path can then read and forge the data."
+        ),
     ] = False
 
 
 class Backoff(Section):
     min: Annotated[
-        Duration, Meta(description="First wait after a failed push, in seconds; doubles from there, with jitter.")
+        Duration,
+        Meta(description="Delay after the first failed push, in seconds; doubles with each retry, with jitter."),
     ] = Duration(0.5)
-    max: Annotated[Duration, Meta(description="Longest wait between two tries, in seconds. Tries never end.")] = (
+    max: Annotated[Duration, Meta(description="Maximum delay between retries, in seconds. Retries never stop.")] = (
         Duration(30)
     )
 
 
 class LokiLimits(Section):
-    """What the Loki at the other end allows. Defaults are Loki's own."""
+    """Limits set in Loki. Defaults are Loki's own."""
 
     streams: Annotated[int, Meta(description="max_global_streams_per_user: active streams of a tenant.", ge=1)] = 5000
     stream_rate: Annotated[Rate, Meta(description="per_stream_rate_limit, bytes a second.")] = Rate(3 * 2**20)
     stream_burst: Annotated[Size, Meta(description="per_stream_rate_limit_burst, bytes.")] = Size(15 * 2**20)
     behind: Annotated[
         Duration,
-        Meta(
-            description="Half of max_chunk_age: how far an entry may lie behind the newest of its stream, in seconds."
-        ),
+        Meta(description="Half of max_chunk_age: how far an entry may be behind the newest of its stream, in seconds."),
     ] = Duration(3600)
     oldest: Annotated[
         Duration, Meta(description="reject_old_samples_max_age: oldest acceptable entry, in seconds before now.")
     ] = Duration(7 * 86400)
     ahead: Annotated[
-        Duration, Meta(description="creation_grace_period: how far in the future an entry may lie, in seconds.")
+        Duration, Meta(description="creation_grace_period: how far in the future an entry may be, in seconds.")
     ] = Duration(600)
     push_size: Annotated[
         Size, Meta(description="Largest uncompressed push (grpc_server_max_recv_msg_size), bytes.")
     ] = Size(4 * 2**20)
-    line_size: Annotated[Size, Meta(description="max_line_size, bytes. Longer lines are cut and marked.")] = Size(
+    line_size: Annotated[Size, Meta(description="max_line_size, bytes. Longer lines are truncated and marked.")] = Size(
         256 * 1024
     )
     label_names: Annotated[int, Meta(description="max_label_names_per_series; Loki itself adds one.", ge=2)] = 15
@@ -91,19 +93,19 @@ class Loki(Section):
     ] = "protobuf"
     basic_auth: Annotated[BasicAuth | None, Meta(description="HTTP basic authentication.")] = None
     bearer_token_file: Annotated[
-        str | None, Meta(description="File of mode 0600 that holds a bearer token; read again when it changes.")
+        str | None, Meta(description="File (mode 0600) with a bearer token; reloaded when it changes.")
     ] = None
-    tls: Annotated[ClientTls, Meta(description="TLS towards Loki, for https URLs.")] = field(default_factory=ClientTls)
+    tls: Annotated[ClientTls, Meta(description="TLS settings for https URLs.")] = field(default_factory=ClientTls)
     proxy: Annotated[str | None, Meta(description="HTTP proxy, such as http://proxy:3128; none when absent.")] = None
-    headers: Annotated[dict[str, str], Meta(description="Extra HTTP headers; never override our own.")] = field(
-        default_factory=dict
-    )
-    timeout: Annotated[Duration, Meta(description="How long one push may take, in seconds.")] = Duration(30)
-    connections: Annotated[int, Meta(description="Pushes in flight at the same time.", ge=1, le=32)] = 4
-    backoff: Annotated[Backoff, Meta(description="Waits between tries while Loki cannot be reached.")] = field(
+    headers: Annotated[
+        dict[str, str], Meta(description="Extra HTTP headers; cannot override those the relay sets.")
+    ] = field(default_factory=dict)
+    timeout: Annotated[Duration, Meta(description="Timeout of one push, in seconds.")] = Duration(30)
+    connections: Annotated[int, Meta(description="Maximum number of concurrent pushes.", ge=1, le=32)] = 4
+    backoff: Annotated[Backoff, Meta(description="Delays between retries while Loki is unreachable.")] = field(
         default_factory=Backoff
     )
-    limits: Annotated[LokiLimits, Meta(description="What Loki allows; set what your Loki has set.")] = field(
+    limits: Annotated[LokiLimits, Meta(description="Loki's limits; set these to what your Loki uses.")] = field(
         default_factory=LokiLimits
     )
 

@@ -1,7 +1,7 @@
-"""The `system` and `access` sections: the machine itself, and who may get into it.
+"""The `system` and `access` sections: the machine itself, and who may log in.
 
-Only types, defaults and meanings; what no type can say (a gateway outside its network, a zone that
-does not exist) is judged by `check_system.py`. The relay on its own needs neither section.
+Only types, defaults and meanings; rules that types cannot express (a gateway outside its network,
+a zone that does not exist) are in `check_system.py`. The relay on its own needs neither section.
 """
 
 from typing import Annotated, Literal
@@ -41,14 +41,14 @@ class Network(Section):
     ] = None
     mtu: Annotated[
         Annotated[int, Meta(ge=1280, le=9216)] | None,
-        Meta(description="Largest packet, in bytes; the interface's own when absent."),
+        Meta(description="Maximum packet size, in bytes; the interface's own when absent."),
     ] = None
     ipv4: Annotated[Ipv4, Meta(description="IPv4 addressing.")] = field(default_factory=Ipv4)
     ipv6: Annotated[Ipv6, Meta(description="IPv6 addressing.")] = field(default_factory=Ipv6)
     dns: Annotated[
-        list[str], Meta(description="Addresses of DNS servers; what DHCP says when empty.", max_length=6)
+        list[str], Meta(description="Addresses of DNS servers; those from DHCP when empty.", max_length=6)
     ] = field(default_factory=list)
-    search: Annotated[list[str], Meta(description="Domains that complete short names.", max_length=6)] = field(
+    search: Annotated[list[str], Meta(description="Search domains for short names.", max_length=6)] = field(
         default_factory=list
     )
 
@@ -78,18 +78,20 @@ class System(Section):
 
 
 class Access(Section):
-    administrator: Annotated[str, Meta(description="Login name of the administrator, who may use sudo.")] = "admin"
+    administrator: Annotated[str, Meta(description="User name of the administrator, who may use sudo.")] = "admin"
     password_file: Annotated[
         str | None,
         Meta(
-            description="File of mode 0600 with the administrator's password as a crypt hash; no password when absent."
+            description="File (mode 0600) with the administrator's password as a crypt hash; no password when absent."
         ),
     ] = None
-    ssh: Annotated[bool, Meta(description="Let the administrator in by SSH.")] = False
+    ssh: Annotated[bool, Meta(description="Allow the administrator to log in over SSH.")] = False
     ssh_keys: Annotated[
         list[str],
-        Meta(description="Public keys of the administrator, as in authorized_keys. With a key, SSH takes no password."),
+        Meta(
+            description="Public keys of the administrator, as in authorized_keys. With a key, SSH accepts no password."
+        ),
     ] = field(default_factory=list)
     console_lock: Annotated[
-        bool, Meta(description="Ask for the administrator's password before anything is changed at the console.")
+        bool, Meta(description="Require the administrator's password for changes at the console.")
     ] = False

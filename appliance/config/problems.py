@@ -1,4 +1,4 @@
-"""What is wrong with a configuration: a problem as a value, and the error that carries all of them.
+"""Problems of a configuration: a problem as a value, and the error that carries all of them.
 
 Responsible for how a problem reads; finding problems is `decode.py` and the `check*.py` modules.
 """

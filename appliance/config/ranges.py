@@ -7,7 +7,7 @@ from appliance.config.problems import Problem, shown
 
 
 def is_address(text: str) -> bool:
-    """Tell whether a text is an IPv4 or IPv6 address, without zone (`%eth0`), which could hold anything."""
+    """Return whether a text is an IPv4 or IPv6 address, without zone (`%eth0`), which could hold anything."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -16,7 +16,7 @@ def is_address(text: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a listening address can be reached from this machine alone."""
+    """Return whether a listening address can be reached from this machine alone."""
     if host == "localhost":
         return True
     return is_address(host) and ipaddress.ip_address(host).is_loopback

@@ -38,7 +38,7 @@ def check_secret_files(config: Config, *, missing: bool = False) -> Iterator[Pro
             mode = path.stat().st_mode
         except PermissionError:
             if missing:
-                message = "not looked at: its directory is closed to this user"
+                message = "not checked: this user may not read its directory"
                 yield Problem(where, message, "needs root: `appliance check`", str(path), severity="warning")
             continue
         except OSError as error:

@@ -127,7 +127,7 @@ class Endpoint(str):
 
 
 def _host_is_valid(host: str) -> bool:
-    """Tell whether the part before the port is nothing, an IPv4 address, a name or a bracketed IPv6 address."""
+    """Return whether the part before the port is nothing, an IPv4 address, a name or a bracketed IPv6 address."""
     if host.startswith("[") and host.endswith("]"):
         try:
             IPv6Address(host[1:-1])

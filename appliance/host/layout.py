@@ -41,7 +41,7 @@ class Layout:
     @property
     def generations(self) -> Path:
         """Generations stand on the root file system, not on the data partition: a full or missing
-        data partition must not be able to stop the change that mends it."""
+        data partition must not be able to block the change that fixes it."""
         return self.at("/etc/appliance/generations")
 
     @property

@@ -1,7 +1,7 @@
-"""`appliance check`: this machine's self-tests, one by one, in the order in which causes come.
+"""`appliance check`: this machine's self-tests, one by one, causes first.
 
 Each yields a finding with its remedy; none changes anything but for one test line in Loki. What the
-status already knows (disk, units, certificates) is not looked at twice: its parts are taken over.
+status already knows (disk, units, certificates) is not checked twice: its parts are reused.
 """
 
 import socket
@@ -70,7 +70,7 @@ def _from_part(parts: dict[str, Part], name: str) -> Finding:
 
 
 def check_route(config: Config, facts: Facts, runner: Runner) -> Iterator[Finding]:
-    """Yield which way Loki is reached, and whether the next hop answers."""
+    """Yield how Loki is reached, and whether the next hop answers."""
     host = urlsplit(config.loki.proxy or config.loki.url).hostname or ""
     try:
         address = str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
@@ -79,7 +79,7 @@ def check_route(config: Config, facts: Facts, runner: Runner) -> Iterator[Findin
     answer = runner(["ip", "route", "get", address], timeout=5)
     if not answer.ok:
         remedy = "set system.network.ipv4.gateway to a router of this network"
-        yield Finding("route", False, f"no way to {address}: {answer.reason}", remedy)
+        yield Finding("route", False, f"no route to {address}: {answer.reason}", remedy)
         return
     words = answer.out.split()
     device = words[words.index("dev") + 1] if "dev" in words[:-1] else "?"
@@ -109,7 +109,7 @@ def check_name_servers(config: Config) -> Iterator[Finding]:
         started = time.monotonic()
         answer = _ask(server, 53, question)
         if isinstance(answer, str) or answer[:2] != b"LF":
-            reason = answer if isinstance(answer, str) else "a strange answer"
+            reason = answer if isinstance(answer, str) else "an unexpected answer"
             remedy = "check system.network.dns, and UDP port 53 towards it"
             yield Finding("DNS", False, f"the name server {server} does not answer: {reason}", remedy)
         else:
@@ -151,7 +151,7 @@ def clock_offset(server: str, port: int = 123) -> float:
     if isinstance(answer, str):
         raise OSError(answer)
     if len(answer) < 48 or answer[0] & 7 != 4 or answer[1] == 0:
-        raise OSError("it answers, but knows no time itself")
+        raise OSError("it answers, but is not synchronized itself")
     seconds, fraction = struct.unpack("!II", answer[40:48])
     # 2036: the counter begins anew (RFC 4330, section 3).
     theirs = seconds - _NTP_EPOCH + (2**32 if seconds < 2**31 else 0) + fraction / 2**32

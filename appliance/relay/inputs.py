@@ -1,7 +1,7 @@
 """The one table of ways in: what a message came by.
 
 A row more is an input more: its index counts its messages (`Packer.messages`), its name is the one
-that status, metrics and relabelling rules (`__syslog_input`) show. Nothing else depends on the order.
+that status, metrics and relabeling rules (`__syslog_input`) show. Nothing else depends on the order.
 """
 
 from typing import NamedTuple
@@ -21,7 +21,7 @@ INPUTS: tuple[Input, ...] = (
     Input("udp", "udp"),
     Input("tcp", "tcp"),
     Input("tls", "tls"),
-    Input("relp_in", "relp"),  # one that rsyslog took by RELP
+    Input("relp_in", "relp"),  # one that rsyslog took over RELP
     Input("relp_tls", "relp_tls"),
     Input("journal", "journal"),
 )

@@ -35,7 +35,7 @@ class Notifier:
                 sender.setblocking(False)
                 sender.sendto("\n".join(lines).encode(), self._address)
         except OSError as error:
-            log.warning("systemd could not be told", extra={"error": str(error)})
+            log.warning("systemd could not be notified", extra={"error": str(error)})
 
     def store(self, name: str, descriptors: Sequence[int]) -> bool:
         """Give systemd open descriptors to keep for the next process of this unit; False when it did not take them.
@@ -51,7 +51,7 @@ class Notifier:
                 rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))
                 sender.sendmsg([f"FDSTORE=1\nFDNAME={name}".encode()], [rights], 0, self._address)
         except OSError as error:
-            log.warning("systemd did not take open sockets", extra={"error": str(error)})
+            log.warning("systemd did not accept open sockets", extra={"error": str(error)})
             return False
         return True
 

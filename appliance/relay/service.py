@@ -190,7 +190,7 @@ class Service:
             except ApplianceError as error:
                 self.parts.reload_failures += 1
                 reason = {"reason": error.message, "hint": error.hint}
-                log.error("the new configuration was not taken", extra=reason)
+                log.error("the new configuration was refused", extra=reason)
             finally:
                 self.notifier.ready("forwarding")
 
@@ -205,11 +205,11 @@ class Service:
         self.sender.reload(config.loki, config.labels.guard.drop_order)
         self.dead_letters.max_size = config.relay.spool.max_dead_letter
         if config.relay.spool.path != self.config.relay.spool.path:
-            log.warning("another relay.spool.path is used from the next start on")
+            log.warning("the new relay.spool.path takes effect at the next start")
         relay_log.set_level(config.relay.log_level)
         self.config = self.parts.config = config
         self.parts.reloads += 1
-        log.info("the configuration was read again")
+        log.info("the configuration was reloaded")
 
     async def stop(self) -> None:
         """Bring what is in memory to the disk, acknowledge it, and end within seconds."""
@@ -242,7 +242,7 @@ class Service:
     async def _drain(self) -> None:
         """Take what is in the kernel's buffers of senders that will not send it again.
 
-        Those without acknowledgement, and those by RELP that have gone, as rsyslog before us when the machine stops.
+        Those without acknowledgement, and those over RELP that have gone, as rsyslog before us when the machine stops.
         """
         deadline = time.monotonic() + _LAST_READS
         while (now := time.monotonic()) < deadline:
@@ -254,7 +254,7 @@ class Service:
 
     async def _flush(self) -> None:
         if not await self.intake.flush(_DRAIN):
-            log.error("the spool took too long: what was not acknowledged will come again")
+            log.error("the spool took too long: unacknowledged messages will be sent again")
 
 
 def _allow_files(wanted: int) -> None:
@@ -264,7 +264,9 @@ def _allow_files(wanted: int) -> None:
         allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
         if allowed < wanted:
-            log.warning("fewer files may be open than connections ask for", extra={"limit": allowed, "wanted": wanted})
+            log.warning(
+                "the limit on open files is lower than the connections need", extra={"limit": allowed, "wanted": wanted}
+            )
 
 
 def run(config: model.Config, read_config: Callable[[], model.Config]) -> int:

@@ -1,6 +1,6 @@
 """Which labels lines got from Promtail, and which they get here, side by side for lines of usual senders.
 
-Both are computed with the relay's own relabelling, which is Prometheus'. Pure.
+Both are computed with the relay's own relabeling, which is Prometheus'. Pure.
 """
 
 from collections.abc import Mapping, Sequence

@@ -54,7 +54,7 @@ class Kind:
 class Recipe:
     """A kind filled in with one forwarder's address, ports and authority.
 
-    `first` are settings that have to be made here before anything works; `better` are transports
+    `first` are settings that must be made here before anything works; `better` are transports
     that would serve this kind better than those that are open.
     """
 

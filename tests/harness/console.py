@@ -125,7 +125,7 @@ class QuietMachine(Machine):
 
     def test_network(self, config: Config) -> Iterator[Finding]:
         yield Finding("link", True, "enX0 connected")
-        yield Finding("gateway", None, "192.0.2.1 does not answer", "right only if it answers no pings")
+        yield Finding("gateway", None, "192.0.2.1 does not answer", "fine only if it ignores pings")
 
     def test_time(self, servers: list[str]) -> Iterator[Finding]:
         for server in servers or ["2.debian.pool.ntp.org"]:
@@ -137,7 +137,7 @@ class QuietMachine(Machine):
         yield from self.loki_findings
 
     def test_message(self) -> Iterator[Finding]:
-        yield Finding("sent", True, "by TCP to port 514, marked 0123456789ab")
+        yield Finding("sent", True, "over TCP to port 514, marked 0123456789ab")
         yield Finding("arrived", True, "in Loki after 1.2 s: host=forwarder, job=syslog")
 
     def _plan(self, text: str) -> Plan:

@@ -1,4 +1,4 @@
-"""Load in the background: numbered messages by RELP or plain TCP at a rate, while a test breaks things."""
+"""Load in the background: numbered messages over RELP or plain TCP at a rate, while a test breaks things."""
 
 import socket
 import ssl

@@ -11,7 +11,7 @@ from pathlib import Path
 import pexpect
 import pyte
 
-# The sixteen colours of the Linux console, by the names that pyte gives them.
+# The sixteen colors of the Linux console, by the names that pyte gives them.
 VGA = {
     "black": "#000000", "red": "#aa0000", "green": "#00aa00", "brown": "#aa5500", "blue": "#0000aa",
     "magenta": "#aa00aa", "cyan": "#00aaaa", "white": "#aaaaaa", "default": "#aaaaaa",

@@ -92,7 +92,7 @@ def test_a_change_of_network_waits_for_confirmation(operator: Operator) -> None:
     operator.types("apply", "--yes", operator.file(FIRST))
     said = operator.types("apply", "--yes", "--confirm-within", "600", operator.file(NETWORK)).stdout
     assert "reverts in" in said
-    assert "waits to be confirmed" in operator.types("history").stdout
+    assert "waiting for confirmation" in operator.types("history").stdout
     assert "confirm" in operator.types("apply", "--yes", operator.file(SECOND), code=1).stderr
     assert "confirmed" in operator.types("confirm").stdout
     assert "nothing waits" in operator.types("confirm", code=1).stderr
@@ -123,7 +123,7 @@ def test_editing_applies_what_the_editor_left(operator: Operator, tmp_path: Path
     assert "cannot be run" in gone
 
 
-def test_what_a_killed_apply_left_is_mended_by_the_next_one(operator: Operator) -> None:
+def test_what_a_killed_apply_left_is_repaired_by_the_next_one(operator: Operator) -> None:
     operator.types("apply", "--yes", operator.file(FIRST))
     store = operator.root / "etc/appliance/generations"
     operator.types("apply", "--yes", operator.file(SECOND))

@@ -29,7 +29,7 @@ def test_on_a_terminal_of_80_by_24_everything_is_drawn_with_what_console_fonts_h
             ("\x1b[D", "(*) DHCP"),
             ("\x0e", "Time zone"),
             ("\x0e", "Tenant"),
-            ("x", "Does not begin with http"),
+            ("x", "Does not start with http"),
             ("\x07", "Help: Loki"),
             ("\x1b", "Tenant"),
         ):
@@ -38,7 +38,7 @@ def test_on_a_terminal_of_80_by_24_everything_is_drawn_with_what_console_fonts_h
     finally:
         terminal.close()
     assert seen - {"\n"} <= DRAWABLE, sorted(seen - DRAWABLE)
-    assert not re.search(r"\x1b\[[0-9;]*[34]8;", terminal.raw), "only the sixteen colours of a console"
+    assert not re.search(r"\x1b\[[0-9;]*[34]8;", terminal.raw), "only the sixteen colors of a console"
     assert "\x1b[?1003h" not in terminal.raw, "a serial line is not asked for a mouse"
 
 
@@ -154,7 +154,7 @@ def test_the_shell_has_a_prompt_on_a_clean_screen_though_standard_error_is_the_j
         terminal.wait_for("Sources:", 40)
         terminal.press("x")
         screen = terminal.wait_for("ready>", 30)
-        assert "A shell of this machine" in screen and "Sources:" not in screen and "Parts" not in screen
+        assert "A shell on this machine" in screen and "Sources:" not in screen and "Parts" not in screen
         terminal.press("exit\r")
         terminal.wait_for("Sources:", 40)
     finally:

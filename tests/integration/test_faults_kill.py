@@ -1,7 +1,7 @@
 """Processes that die: the relay by SIGKILL again and again, rsyslogd restarted and killed.
 
 The bound on duplicates, for each death of the relay: the pushes in flight to Loki (`loki.connections`), of
-one batch each at least, and what a sender by RELP of the relay's own had sent ahead of the acknowledgement.
+one batch each at least, and what a sender over RELP of the relay's own had sent ahead of the acknowledgement.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Whatever Loki does, nothing acknowledged is lost: each fault strikes under load and goes away.
 
-Sent is what the relay acknowledged by RELP; arrived is what Loki holds. Duplicates: none, unless an
+Sent is what the relay acknowledged over RELP; arrived is what Loki holds. Duplicates: none, unless an
 answer is lost after Loki has stored the push, then at most the pushes whose answers were lost.
 """
 

@@ -105,7 +105,7 @@ def test_what_could_not_be_trusted_anyway_is_refused_with_the_reason(
     double = start(signed_by_itself(days=60))
     with pytest.raises(ApplianceError, match="valid from"):
         take(double.push_url, now() + datetime.timedelta(days=61))
-    with pytest.raises(ApplianceError, match="bears no name"):
+    with pytest.raises(ApplianceError, match="names no host"):
         take(start(signed_by_itself(subject="/O=lab", names="")).push_url, now())
     plain = InProcessLoki()
     try:
@@ -144,7 +144,7 @@ def test_the_wizard_shows_the_certificate_and_trusts_it_after_a_yes(
         await pilot.press("f6")
         await until(pilot, "Trust it")
         await pilot.press("right", "enter")
-        await until(pilot, "It is trusted from now on")
+        await until(pilot, "It is now trusted")
         assert isinstance(item(pilot, "PEM file"), TextItem)
         assert item(pilot, "Name in certificate").value == "loki.lan"  # type: ignore[attr-defined]
         await pilot.press("f5")
@@ -162,6 +162,6 @@ def test_a_loki_without_tls_has_no_certificate_to_show(tmp_path: Path) -> None:
 
     async def script(pilot: Pilot[Any]) -> None:
         await pilot.press("ctrl+r")
-        await until(pilot, "Only a Loki by https")
+        await until(pilot, "Loki shows a certificate only over https")
 
     drive(Console(state.machine, state=state), script)

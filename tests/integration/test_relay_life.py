@@ -196,7 +196,7 @@ def test_a_smaller_bound_on_messages_holds_for_one_that_is_on_its_way(
         time.sleep(0.3)
         relay.configure({"relay": {"connections": {"max_message": "64KiB"}}})
         relay.signal(signal.SIGHUP)
-        wait_until(lambda: "the configuration was read again" in relay.output)
+        wait_until(lambda: "the configuration was reloaded" in relay.output)
         after = rfc5424(b"after")
         sender.sendall(frame[1_000_000:] + (b"3 syslog %d %b\n" if relp else b"%d %b") % (len(after), after))
         wait_until(lambda: len(loki.lines()) == 2, what=lambda: relay.output[-2000:])
@@ -210,7 +210,7 @@ def test_another_spool_path_is_said_to_wait_for_a_restart(start_relay: StartRela
     relay.configure({"relay": {"spool": {"path": str(tmp_path / "elsewhere")}}})
     relay.signal(signal.SIGHUP)
     wait_until(lambda: "read again" in relay.output)
-    assert "relay.spool.path is used from the next start on" in relay.output
+    assert "relay.spool.path takes effect at the next start" in relay.output
 
 
 def test_two_relays_do_not_share_a_spool(start_relay: StartRelay) -> None:
@@ -228,7 +228,7 @@ def test_a_wrong_configuration_changes_nothing(loki: LokiUnderTest, start_relay:
     relay = start_relay(loki.push_url)
     relay.configure({"labels": {"statik": {"job": "x"}}})
     relay.signal(signal.SIGHUP)
-    wait_until(lambda: "was not taken" in relay.output)
+    wait_until(lambda: "configuration was refused" in relay.output)
     send_tcp(relay.syslog_tcp, octet_counted([rfc5424(b"still here")]))
     wait_until(lambda: loki.lines() == [b"still here"])
 
@@ -239,7 +239,7 @@ def test_an_address_that_cannot_be_had_leaves_the_old_ones(loki: LokiUnderTest, 
         port = taken.getsockname()[1]
         relay.configure({"relay": {"listen": {"syslog_tcp": f"127.0.0.1:{port}"}}})
         relay.signal(signal.SIGHUP)
-        wait_until(lambda: "was not taken" in relay.output)
+        wait_until(lambda: "configuration was refused" in relay.output)
     send_tcp(relay.syslog_tcp, octet_counted([rfc5424(b"still here")]))
     wait_until(lambda: loki.lines() == [b"still here"])
 

@@ -194,7 +194,7 @@ def test_tls_with_the_servers_certificate_takes_anyone_who_trusts_it(start: Star
     old.set_ciphers("ALL:@SECLEVEL=0")
     with warnings.catch_warnings(action="ignore"):
         old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
-    try_tls(port, old, b"by TLS 1.1")
+    try_tls(port, old, b"over TLS 1.1")
     send_tcp(port, octet_counted([HEAD + b"octets\ntwo"]) + HEAD + b"lf\n", tls=certificates.client())
     records = arrived(sink, 2, rsyslog)
     assert {record.text for record in records} == {b"octets\ntwo", b"lf"}

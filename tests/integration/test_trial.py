@@ -20,7 +20,7 @@ def test_a_message_is_sent_and_found_in_loki(loki: LokiUnderTest, start_relay: S
     relay = start_relay(loki.push_url)
     result = trial(relay.config_file, 'it\'s a `test` {of} "quotes"')
     assert result.returncode == 0, result.stderr
-    assert "OK        sent: by TCP" in result.stdout
+    assert "OK        sent: over TCP" in result.stdout
     assert "OK        arrived: in Loki after" in result.stdout
     assert "application=appliance-test" in result.stdout
     (line,) = loki.lines()

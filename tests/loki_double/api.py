@@ -71,7 +71,7 @@ class LokiUnderTest(Protocol):
     def flush(self) -> None:
         """Let queries find entries of any age: a real Loki asks its ingesters for young ones only.
 
-        Only before the last look: a flushed stream is forgotten, with its newest time stamp and its rate.
+        Only before the last look: a flushed stream is forgotten, with its newest timestamp and its rate.
         """
 
     def stats(self) -> dict[str, Any]:

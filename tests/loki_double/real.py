@@ -163,7 +163,7 @@ class RealLoki:
                 return rows + found
             newest = max(row[1] for row in found)
             if newest == start:
-                raise RuntimeError(f"{limit} entries or more of one time stamp cannot be paged")
+                raise RuntimeError(f"{limit} entries or more of one timestamp cannot be paged")
             rows += [row for row in found if row[1] < newest]
             start = newest
 

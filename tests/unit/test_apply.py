@@ -209,7 +209,7 @@ def test_an_ordinary_user_who_looks_at_generations_is_told_to_use_sudo(host: Hos
     apply(plan(FIRST, host), host)
     os.seteuid(65534)
     try:
-        with pytest.raises(ApplianceError, match="only root may look") as caught:
+        with pytest.raises(ApplianceError, match="only root may read") as caught:
             Generations(host.layout)
     finally:
         os.seteuid(0)
@@ -272,7 +272,7 @@ def test_a_second_apply_waits_for_the_first_or_refuses_naming_it(host: Host) -> 
 def test_a_plan_made_before_somebody_elses_change_is_refused(host: Host) -> None:
     mine = plan(SECOND, host)
     apply(plan(FIRST, host), host)
-    with pytest.raises(ApplianceError, match="another change came first"):
+    with pytest.raises(ApplianceError, match="the configuration was changed meanwhile"):
         apply(mine, host)
     assert read(host, CONFIG) == FIRST
 
@@ -296,7 +296,7 @@ def test_an_apply_killed_before_its_switch_does_not_wait_to_be_confirmed(host: H
     apply(plan(FIRST, host), host)
     store = Generations(host.layout)
     store.set_unconfirmed(Unconfirmed(old=1, new=2, deadline=0))
-    with pytest.raises(ApplianceError, match="nothing waits"):
+    with pytest.raises(ApplianceError, match="nothing is waiting"):
         confirm(host)
     assert apply(plan(SECOND, host), host).ok
 
@@ -304,7 +304,7 @@ def test_an_apply_killed_before_its_switch_does_not_wait_to_be_confirmed(host: H
 def test_a_confirmed_change_stays(host: Host) -> None:
     apply(plan(FIRST, host), host)
     result = apply(plan(NETWORK, host), host, confirm_within=60)
-    with pytest.raises(ApplianceError, match="waits to be confirmed"):
+    with pytest.raises(ApplianceError, match="waiting for confirmation"):
         apply(plan(SECOND, host), host)
     assert confirm(host) == result.generation
     assert revert_unconfirmed(host, result.generation) is None

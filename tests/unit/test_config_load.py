@@ -161,7 +161,7 @@ def test_a_key_in_the_wrong_place_is_told_its_place() -> None:
 
 def test_a_key_that_is_there_twice_is_refused_with_both_lines() -> None:
     found = problems_of(loki(f"  url: {URL}\n"))["loki.url"]
-    assert "twice" in found.message
+    assert "duplicate" in found.message
     assert "line 2" in found.message
     assert found.line == 3
 
@@ -182,7 +182,7 @@ def test_a_secret_in_the_file_is_refused_and_never_shown() -> None:
         ("loki:\n  url: http://a:99999/loki/api/v1/push\n", "loki.url", "host"),
         ("loki:\n  url: 'http://a b/loki/api/v1/push'\n", "loki.url", "host"),
         (loki("  proxy: proxy.example:3128\n"), "loki.proxy", "proxy"),
-        (loki("  headers: {x-scope-orgid: a}\n"), "loki.headers.x-scope-orgid", "our own"),
+        (loki("  headers: {x-scope-orgid: a}\n"), "loki.headers.x-scope-orgid", "set by the relay"),
         (loki("  headers: {'a b': c}\n"), "loki.headers.a b", "header"),
         (loki('  headers: {X-A: "b\\nc"}\n'), "loki.headers.X-A", "one line"),
         (loki("  tenant: a/b\n"), "loki.tenant", "tenant"),
@@ -196,7 +196,7 @@ def test_a_secret_in_the_file_is_refused_and_never_shown() -> None:
         (loki("  connections: 0\n"), "loki.connections", "range"),
         (loki("  connections: many\n"), "loki.connections", "whole number"),
         (loki("  connections: [1]\n"), "loki.connections", "not a list"),
-        (loki("  connections:\n"), "loki.connections", "nothing is written"),
+        (loki("  connections:\n"), "loki.connections", "it is empty"),
         (loki("  tls: on\n"), "loki.tls", "mapping"),
         (loki("labels:\n  include: host\n"), "labels.include", "list"),
         (loki("labels:\n  include: [hots]\n"), "labels.include[0]", "choices"),
@@ -222,7 +222,7 @@ def test_a_secret_in_the_file_is_refused_and_never_shown() -> None:
         (
             loki("labels:\n  relabel_configs: [{action: labeldrop, regex: a, target_label: b}]\n"),
             "labels.relabel_configs[0].target_label",
-            "means nothing",
+            "has no effect",
         ),
         (
             loki("labels:\n  relabel_configs: [{action: hashmod, source_labels: [a], target_label: b}]\n"),
@@ -239,8 +239,8 @@ def test_a_secret_in_the_file_is_refused_and_never_shown() -> None:
         (loki("relay:\n  time: {max_past: 30d}\n"), "relay.time.max_past", "refuses"),
         (loki("relay:\n  batch: {size: 5MiB}\n"), "relay.batch.size", "more than Loki"),
         (loki("relay:\n  spool: {path: ''}\n"), "relay.spool.path", "empty"),
-        (loki("relay:\n  listen: {relp: '127.0.0.1:514', push: '127.0.0.1:514'}\n"), "relay.listen.push", "taken by"),
-        (loki("relay:\n  listen: {relp: '127.0.0.1:2514'}\nlisteners:\n  relp: {}\n"), "relay.listen.relp", "taken by"),
+        (loki("relay:\n  listen: {relp: '127.0.0.1:514', push: '127.0.0.1:514'}\n"), "relay.listen.push", "used by"),
+        (loki("relay:\n  listen: {relp: '127.0.0.1:2514'}\nlisteners:\n  relp: {}\n"), "relay.listen.relp", "used by"),
         (loki("listeners:\n  udp: {address: eth0}\n"), "listeners.udp.address", "not an IP"),
         (
             loki("listeners:\n  tls: {tls: {client_certificates: names}}\n"),

@@ -65,7 +65,7 @@ def test_the_schema_is_valid_and_has_each_key_with_meaning_and_default() -> None
     loki = schema["$defs"]["Loki"]["properties"]
     assert loki["timeout"]["default"] == "30s"
     assert loki["connections"] == {
-        "description": "Pushes in flight at the same time.",
+        "description": "Maximum number of concurrent pushes.",
         "type": "integer",
         "minimum": 1,
         "maximum": 32,

@@ -1,4 +1,4 @@
-"""The answers of the set-up apart from any screen: judged as a file is, kept over a restart, taken from a file."""
+"""The answers of the setup apart from any screen: judged as a file is, kept over a restart, taken from a file."""
 
 import stat
 from pathlib import Path

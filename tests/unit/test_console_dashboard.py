@@ -113,7 +113,7 @@ def test_any_size_of_screen_shows_the_verdict_and_is_filled(machine: QuietMachin
 def test_looking_and_testing_ask_for_no_password_even_when_locked(locked: QuietMachine) -> None:
     async def script(pilot: P) -> None:
         await until(pilot, "all is well")
-        for key, words in (("t", "arrived"), ("d", "VyOS routers"), ("v", "synchronised"), ("f1", "Help: dashboard")):
+        for key, words in (("t", "arrived"), ("d", "VyOS routers"), ("v", "synchronized"), ("f1", "Help: dashboard")):
             await pilot.press(key)
             await until(pilot, words)
             await pilot.press("escape")

@@ -27,7 +27,7 @@ def machine(tmp_path: Path) -> QuietMachine:
 
 
 def at(page: str, machine: QuietMachine, **answers: Any) -> Console:
-    """A first set-up that has come to a page."""
+    """A first setup that has come to a page."""
     state = State(machine)
     state.answers.page = page
     state.answers.put("loki.url", URL)
@@ -63,8 +63,8 @@ REFUSED: dict[str, tuple[dict[str, Any], list[tuple[str, str, str]]]] = {
         {"loki__url": "https://loki/loki/api/v1/push", "loki__tls__ca_file": ""},
         [
             ("PEM file", "/no/such.pem", "There is no such file: put it there first"),
-            ("Tenant", "a/b", "Not a tenant that Loki takes"),
-            ("Address", "loki:3100", "Does not begin with http:// or https://: such as"),
+            ("Tenant", "a/b", "Not a valid tenant for Loki"),
+            ("Address", "loki:3100", "Does not start with http:// or https://: such as"),
             ("Address", "http://loki:3100", "Has no path"),
         ],
     ),
@@ -73,7 +73,7 @@ REFUSED: dict[str, tuple[dict[str, Any], list[tuple[str, str, str]]]] = {
         {},
         [
             ("Login name", "Root!", "Not a login name"),
-            ("Login name", "root", "belongs to the system"),
+            ("Login name", "root", "reserved for the system"),
             ("Password", "short", "Too short: 10 characters"),
             ("SSH key", "ssh-ed25519 AAAA", "cut or damaged"),
         ],
@@ -82,7 +82,7 @@ REFUSED: dict[str, tuple[dict[str, Any], list[tuple[str, str, str]]]] = {
 
 
 @pytest.mark.parametrize("page", REFUSED)
-def test_a_refusal_says_beside_the_field_why_and_how_to_mend_it(machine: QuietMachine, page: str) -> None:
+def test_a_refusal_says_beside_the_field_why_and_how_to_fix_it(machine: QuietMachine, page: str) -> None:
     answers, cases = REFUSED[page]
 
     async def script(pilot: P) -> None:
@@ -263,7 +263,7 @@ def test_two_listeners_on_one_port_are_refused(machine: QuietMachine) -> None:
         pilot.app.screen.focus_item(ports[0])
         await pilot.pause()
         await write(pilot, "514")
-        assert "taken by listeners.tcp.port" in shown(pilot)
+        assert "used by listeners.tcp.port" in shown(pilot)
 
     drive(at("listeners", machine), script)
 
@@ -273,7 +273,7 @@ def test_review_lists_what_is_missing_and_applies_nothing(machine: QuietMachine)
         await until(pilot, "This cannot be applied yet")
         assert "loki.url" in shown(pilot)
         await pilot.press("f10")
-        assert "nothing that could be applied" in shown(pilot)
+        assert "Nothing can be applied yet" in shown(pilot)
 
     drive(at("review", machine, loki__url="nonsense"), script)
     assert not machine.config_path.exists()
@@ -304,7 +304,7 @@ def test_a_change_of_the_network_is_kept_only_when_one_says_so(
     async def script(pilot: P) -> None:
         await until(pilot, "Steps ")
         await pilot.press("f10")
-        await until(pilot, "It is reverted in")
+        await until(pilot, "They revert in")
         await pilot.press(*keys)
         await until(pilot, "Confirmed" if done == "confirm" else "Reverted")
 
@@ -373,7 +373,7 @@ def test_the_keyboard_that_is_chosen_is_loaded_when_the_page_is_left_and_again_a
 
     machine.done.clear()
     drive(Console(machine), nothing)
-    assert machine.done == ["keyboard fr"], "the set-up was taken up where it was left"
+    assert machine.done == ["keyboard fr"], "the setup was taken up where it was left"
 
 
 # ---- among the settings ----------------------------------------------------------------------

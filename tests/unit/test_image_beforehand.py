@@ -95,7 +95,7 @@ def test_a_keyboard_that_nobody_has_is_refused() -> None:
 def test_a_configuration_that_the_machine_would_refuse_is_refused_with_its_problems(tmp_path: Path) -> None:
     config = tmp_path / "appliance.yaml"
     config.write_text("loki: {url: nope}\nlisteners: {udp: {port: 99999}}\n")
-    with pytest.raises(ApplianceError, match=r"(?s)loki\.url: does not begin with http.*listeners\.udp\.port"):
+    with pytest.raises(ApplianceError, match=r"(?s)loki\.url: does not start with http.*listeners\.udp\.port"):
         beforehand.check_config(options("--config", str(config)))
     config.write_text("loki: {url: 'http://loki:3100/loki/api/v1/push'}\nlisteners: {udp: {}}\n")
     beforehand.check_config(options("--config", str(config)))

@@ -64,9 +64,9 @@ def test_a_damaged_xva_is_refused_with_every_reason_and_exit_code_1(place: Path)
     [
         (["xva", "absent.raw"], "absent.raw cannot be read: No such file"),
         (["xva", "disk.raw", "-o", "disk.raw"], "would overwrite the disk"),
-        (["xva", "disk.raw", "--firmware", "coreboot"], "is no firmware"),
-        (["xva", "disk.raw", "--compress", "xz"], "no compression of an XVA"),
-        (["xva", "disk.raw", "--memory", "lots"], "is no size"),
+        (["xva", "disk.raw", "--firmware", "coreboot"], "is not a firmware"),
+        (["xva", "disk.raw", "--compress", "xz"], "not a compression of an XVA"),
+        (["xva", "disk.raw", "--memory", "lots"], "is not a size"),
         (["xva", "disk.raw", "--cpus", "99"], "processors must be from 1 to 64"),
         (["verify", "absent.xva"], "absent.xva cannot be read"),
         (["verify", "disk.raw", "--disk", "disk.raw"], "disk.raw cannot be made: File exists"),

@@ -1,4 +1,4 @@
-"""Relabelling does what Prometheus does: its table of cases, and a plain reference over random rules."""
+"""Relabeling does what Prometheus does: its table of cases, and a plain reference over random rules."""
 
 import hashlib
 import re

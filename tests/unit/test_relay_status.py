@@ -244,7 +244,7 @@ def test_many_lines_with_a_wrong_time_are_a_problem_and_those_of_one_sender_are_
     assert look(parts, recent=recent).problems == []
     parts.intake.stats.repaired = {"clock": 9000}
     (problem,) = look(parts, recent=recent).problems
-    assert problem.part == "time" and problem.problem.startswith("9000 lines bear the time of receipt")
+    assert problem.part == "time" and problem.problem.startswith("9000 lines got the time of receipt")
 
 
 def test_what_the_guard_turned_into_metadata_is_a_problem_for_a_while(parts: Parts) -> None:

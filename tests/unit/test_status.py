@@ -41,7 +41,7 @@ WELL = Facts(
         "appliance-relay.service", "appliance-receiver.service", "rsyslog.service",
     )},
     disks=(Disk("/", 4 * GIB, 2 * GIB), Disk("/var/lib/appliance", 50 * GIB, 40 * GIB)),
-    clock=Clock(synchronised=True, not_before=NOW - 1e6), updates=Updates(True, NOW - 3600),
+    clock=Clock(synchronized=True, not_before=NOW - 1e6), updates=Updates(True, NOW - 3600),
     certificates=(Certificate("server", "/s.crt", NOW - 1e6, NOW + 200 * 86400, own=True),),
 )  # fmt: skip
 
@@ -160,7 +160,7 @@ BROKEN = [
         "enlarge",
     ),
     ("clock long past", but(clock=Clock(True, not_before=NOW + 1e7)), "red", "time", "clock is wrong", "ntp"),
-    ("clock adrift", but(clock=Clock(False)), "amber", "time", "not synchronised", "123"),
+    ("clock adrift", but(clock=Clock(False)), "amber", "time", "not synchronized", "123"),
     (
         "certificate expired",
         but(certificates=(Certificate("server", "/s", 0, NOW - 3 * 86400, own=True),)),
@@ -190,7 +190,7 @@ BROKEN = [
     ("not configured", but(configured=False, relay=None), "red", "configuration", "not configured", "setup"),
     ("unconfirmed", but(unconfirmed_until=NOW + 30), "amber", "configuration", "reverts in 30 s", "confirm"),
     ("apply cut short", but(interrupted=True), "red", "configuration", "interrupted", "recover"),
-    ("restart wanted", but(updates=Updates(True, NOW, True)), "amber", "updates", "wait for a restart", "reboot"),
+    ("restart required", but(updates=Updates(True, NOW, True)), "amber", "updates", "wait for a restart", "reboot"),
     ("updates stuck", but(updates=Updates(True, NOW - 20 * 86400)), "amber", "updates", "in 20 d", "proxy"),
     (
         "other unit failed",
@@ -354,14 +354,14 @@ def test_a_clock_that_differs_from_lokis_is_said_with_what_waits_for_it(
     away = relay(loki={"clock_skew": skew, "held_for_clock": 7 if skew == 1260.0 else 0})
     found = part(but(relay=away, clock=Clock(False)), "time") if skew else part(but(relay=away), "time")
     if state == "green":
-        assert found.cause in ("", "the clock is not synchronised: no time server answers")
+        assert found.cause in ("", "the clock is not synchronized: no time server answers")
     else:
         assert (found.state, found.cause) == (state, cause) and "ntp" in found.remedy
-        assert "Loki's machine" in part(but(relay=away), "time").remedy, "a synchronised clock is not to blame"
+        assert "Loki's machine" in part(but(relay=away), "time").remedy, "a synchronized clock is not to blame"
 
 
 def test_lines_that_bear_the_time_of_receipt_are_a_matter_of_time() -> None:
-    problem = {"part": "time", "problem": "900 lines bear the time of receipt", "remedy": "compare this clock"}
+    problem = {"part": "time", "problem": "900 lines got the time of receipt", "remedy": "compare this clock"}
     facts = but(relay=relay(problems=[problem]))
     assert (part(facts, "time").state, part(facts, "messages").state) == ("amber", "green")
 

@@ -1,4 +1,4 @@
-"""Time stamps without a year, across New Year."""
+"""Timestamps without a year, across New Year."""
 
 from datetime import UTC, datetime
 

@@ -26,7 +26,7 @@ from tests.harness.net import free_port
 from tests.vm.built import built_disk
 
 LOKI_SEEN_BY_GUEST = "http://10.0.2.100:3100"
-# Seconds for whatever is waited for. A start takes a minute without hardware virtualisation; where other work shares
+# Seconds for whatever is waited for. A start takes a minute without hardware virtualization; where other work shares
 # the processors, longer: that is no fault of the image, and costs nothing when all is well.
 PATIENCE = 300.0
 _OVMF = Path("/usr/share/OVMF/OVMF_CODE.fd")

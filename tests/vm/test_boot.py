@@ -1,6 +1,6 @@
 """The built disk under QEMU: an unattended machine forwards, loses nothing, and grows with its disk.
 
-Few starts, for each takes a minute or more without hardware virtualisation. The tests of a class run
+Few starts, for each takes a minute or more without hardware virtualization. The tests of a class run
 in their order on one machine; each says a promise of its own.
 """
 
@@ -400,7 +400,7 @@ def new_key(directory: Path) -> tuple[Path, str]:
 
 
 def ssh(machine: Machine, key: Path, command: str) -> str:
-    """What a command of the administrator says, by SSH from outside."""
+    """What a command of the administrator says, over SSH from outside."""
     options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "BatchMode=yes", "ConnectTimeout=60")
     words = ["ssh", "-q", "-p", str(machine.tcp[22]), "-i", str(key), *(w for o in options for w in ("-o", o))]
     done = subprocess.run([*words, "admin@127.0.0.1", command], capture_output=True, text=True, timeout=120)

@@ -1,6 +1,6 @@
 """Changing the configuration of the running machine: what cuts it off reverts, what is cut short leaves no half.
 
-One machine, started once (a minute without hardware virtualisation); each test begins with its state as it was
+One machine, started once (a minute without hardware virtualization); each test begins with its state as it was
 then, put back in a second. Two more starts show what a power cut leaves.
 """
 
@@ -24,8 +24,8 @@ pytestmark = [
 ]  # fmt: skip
 
 RUNNING = "systemctl is-active --quiet rsyslog && systemctl is-active --quiet appliance-relay"
-# TLS by RELP: of rsyslog's two drivers for TLS the one of `tls` looks for a new prime at every start, for ten seconds
-# on average, and now and then thirty, without hardware virtualisation; test_boot.py and test_wizard.py have it.
+# TLS over RELP: of rsyslog's two drivers for TLS the one of `tls` looks for a new prime at every start, for ten seconds
+# on average, and now and then thirty, without hardware virtualization; test_boot.py and test_wizard.py have it.
 CONFIG: dict[str, Any] = {
     "loki": {"url": f"{LOKI_SEEN_BY_GUEST}/loki/api/v1/push"},
     "listeners": {"udp": {}, "tcp": {}, "relp_tls": {}},

@@ -21,7 +21,7 @@ def test_run_shows_the_console_takes_keys_and_ends_with_ctrl_a_x(tmp_path: Path)
         terminal.wait_for(lambda _: "Ctrl-A X ends the virtual machine." in terminal.raw, PATIENCE)
         began = time.monotonic()
         terminal.wait_for("This machine is not configured yet", PATIENCE)
-        terminal.wait_for("Press Enter for the set-up.", PATIENCE)
+        terminal.wait_for("Press Enter to start setup.", PATIENCE)
         print(f"\nits console page is in the terminal {time.monotonic() - began:.0f} s after the start")
         text = terminal.text
         assert "Log forwarder" in text and "10.0.2.15" in text

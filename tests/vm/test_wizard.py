@@ -59,7 +59,7 @@ class TestAtTheScreen:
         wait_for(screen, "XKB layout, such as")
         print(f"\npower-on to the first page: {time.monotonic() - machine.started:.0f} s")
         screen.picture("welcome")
-        wait_until(lambda: "Press Enter for the set-up" in machine.console(), PATIENCE, every=0.5, what=machine.console)
+        wait_until(lambda: "Press Enter to start setup" in machine.console(), PATIENCE, every=0.5, what=machine.console)
         machine.save("fresh")
 
     def test_a_wrong_address_is_refused_beside_its_field(self, screen: Screen) -> None:
@@ -80,7 +80,7 @@ class TestAtTheScreen:
         wait_for(screen, "such as https://loki")
         screen.type("loki.example.org")
         screen.press("next")
-        wait_for(screen, "Does not begin with http:// or https://")
+        wait_for(screen, "Does not start with http:// or https://")
         screen.picture("loki-refused")
         screen.press("clear")
         wait_for(screen, lambda text: "loki.example.org\n" not in text)
@@ -102,10 +102,10 @@ class TestAtTheScreen:
         wait_for(screen, "Left and Right choose")
         screen.picture("certificates")
         screen.press("next")
-        wait_for(screen, "small letters and digits")
+        wait_for(screen, "lower-case letters and digits")
         go_down_to(screen, "10 characters or more")
         enter(screen, PASSWORD, hidden(1))
-        go_down_to(screen, "the same once more")
+        go_down_to(screen, "repeat the password")
         enter(screen, PASSWORD, hidden(2))
         screen.picture("administrator")
         screen.press("next")
@@ -170,10 +170,10 @@ class TestBySerialLine:
         self, machine: Machine, line: SerialLine, loki: InProcessLoki
     ) -> None:
         self.leaf_to(line, 7)
-        wait_for(line, "small letters and digits")
+        wait_for(line, "lower-case letters and digits")
         go_down_to(line, "10 characters or more", "tab")
         enter(line, PASSWORD, hidden(1))
-        go_down_to(line, "the same once more", "tab")
+        go_down_to(line, "repeat the password", "tab")
         enter(line, PASSWORD, hidden(2))
         line.press("next")
         wait_for(line, "Steps ")

@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.xen, pytest.mark.vm, pytest.mark.slow, pytest.mark.timeout(1300), pytest.mark.xdist_group("xen"),
 ]  # fmt: skip
 
-# Nested virtualisation in an emulated processor: now and then an interrupt strikes the guest's kernel on its
+# Nested virtualization in an emulated processor: now and then an interrupt strikes the guest's kernel on its
 # entry stack again and again until that is full. The machine is started anew then, and only then.
 _EMULATION = "Kernel panic - not syncing: Fatal exception in interrupt"
 _ATTEMPTS = 4

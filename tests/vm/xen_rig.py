@@ -1,4 +1,4 @@
-"""Starts a disk as a PVH guest of a real Xen (4.17, in QEMU without hardware virtualisation).
+"""Starts a disk as a PVH guest of a real Xen (4.17, in QEMU without hardware virtualization).
 
 Responsible for the QEMU and `xl` command lines and for waiting on what dom0 reports by files; the
 dom0 itself comes from `xen_dom0.py`. QEMU's user network is bridged to the guest, so that the guest

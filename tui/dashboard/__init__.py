@@ -1,1 +1,1 @@
-"""The dashboard: how the forwarder is, at one glance, and the way to everything else."""
+"""The dashboard: the status of the forwarder at a glance, and the way to everything else."""

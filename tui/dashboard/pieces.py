@@ -33,7 +33,7 @@ def cut_parts(text: str, width: int) -> str:
 
 
 def head(verdict: Verdict, width: int) -> list[Content]:
-    """Return up to five rows: the verdict, or what is wrong most and below it the whole remedy."""
+    """Return up to five rows: the verdict, or the worst problem and below it its whole remedy."""
     badge = f" {OF_STATE[verdict.state]} "
     indent = len(badge) + 2
     worst = next((part for part in verdict.parts if part.state != "green"), None)
@@ -97,7 +97,7 @@ def source_rows(relay: Mapping[str, Any] | None, now: float, width: int, height:
     sources = (relay or {}).get("sources") or {}
     latest = list(sources.get("latest") or [])
     if not latest:
-        return [Content.styled("none yet: D shows what to tell devices", "ansi_white")]
+        return [Content.styled("none yet: D shows how to configure devices", "ansi_white")]
     latest.sort(key=lambda one: (_silent(one, now), -float(one["messages_per_second"]), -float(one["last_seen"])))
     room = width - 28
     rows = [Content.styled(f"{'sender':{room}} {'by':8}{'lines/s':>7} {'last':>11}", "ansi_cyan")]

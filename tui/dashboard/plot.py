@@ -79,7 +79,7 @@ def _cell(mean: tuple[float, float] | None, middle: float, *, lowest: bool) -> s
 
 
 def _painted(cells: str) -> list[Content]:
-    """Return runs of the same glyph in its colour."""
+    """Return runs of the same glyph in its color."""
     found: list[Content] = []
     start = 0
     for index in range(1, len(cells) + 1):

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 EVERY = 2.0
 SPAN = 300.0
 HELP = """
-V   each part in full, with what is wrong and what to do
-S   settings: the pages of the setup; changed only when reviewed and applied
+V   each part in full, with problems and remedies
+S   settings: the setup pages; nothing changes until reviewed and applied
 T   sends a test message as a device would, and looks for it in Loki
 D   the lines to paste into routers, hypervisors, storage, Linux, Kubernetes
 L   logs of this machine's own services
@@ -190,7 +190,7 @@ class Dashboard(Screen[None]):
             self.app.call_from_thread(self.app.push_screen, Pager("Not confirmed", f"{error.message}\n{error.hint}"))
 
     def action_restart(self) -> None:
-        self._ask("Restart", "Restart this machine now?\nSenders by TCP and RELP wait; UDP is lost meanwhile.",
+        self._ask("Restart", "Restart this machine now?\nSenders over TCP and RELP wait; UDP is lost meanwhile.",
                   "Restart", self.app.state.machine.restart)  # fmt: skip
 
     def action_power_off(self) -> None:

@@ -30,7 +30,7 @@ class Settings(Menu):
     def compose(self) -> ComposeResult:
         yield TitleBar("Log forwarder  settings")
         with Body(id="body"):
-            yield Static("Nothing changes before you have reviewed and applied it.\n", classes="text", markup=False)
+            yield Static("Nothing changes until you review and apply it.\n", classes="text", markup=False)
             for page in SETTINGS:
                 title, words = _WORDS[page.NAME]
                 yield PushButton(f"{title:14} {words:52}", id=f"page-{page.NAME}")

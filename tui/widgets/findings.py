@@ -54,7 +54,7 @@ class FindingList(Static):
                 above.scroll_end(animate=False)
 
     def fill(self, findings: Callable[[], Iterator[Finding]], busy: str) -> None:
-        """Show what is found as it comes, in place of what was there; `busy` says what is done meanwhile.
+        """Show findings as they come, replacing earlier ones; `busy` says what is done meanwhile.
 
         The findings are made in a thread: the screen goes on answering keys.
         """

@@ -50,7 +50,7 @@ class Item(Vertical):
         yield Static("", classes="note", markup=False)
 
     def concerns(self, problem: Problem) -> bool:
-        """Tell whether the problem is about this answer."""
+        """Return whether the problem is about this answer."""
         return bool(self.path) and (
             problem.path == self.path or problem.path.startswith((self.path + "[", self.path + "."))
         )

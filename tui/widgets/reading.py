@@ -53,5 +53,5 @@ def _indent(line: str) -> int:
 
 
 def _is_table(line: str) -> bool:
-    """Tell whether a line has three columns or more."""
+    """Return whether a line has three columns or more."""
     return len(re.findall(r"\S\s{2,}(?=\S)", line)) > 1

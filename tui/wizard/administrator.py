@@ -1,4 +1,4 @@
-"""Who may get into the machine: password, SSH keys, console lock."""
+"""Who may log in to the machine: password, SSH keys, console lock."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -18,12 +18,12 @@ class Administrator(Page):
     TITLE: ClassVar[str] = "Administrator"
     INTRO: ClassVar[str] = "Who may log in to this machine, and change things at this console."
     HELP: ClassVar[str] = """
-The administrator logs in by SSH and may use sudo; root itself cannot log in.
+The administrator logs in over SSH and may use sudo; root itself cannot log in.
 With an SSH key, SSH takes no password: the password is for this console and for sudo.
 
 SSH key        the one line of a .pub file, such as ssh-ed25519 AAAA... name. Typing one is
                no fun: over a serial line or the hypervisor's console it can be pasted.
-Console lock   with it, this console shows everything but asks for the password before
+Console lock   if on, this console shows everything but asks for the password before
                anything is changed, and before it gives a shell.
 """
 
@@ -33,12 +33,12 @@ Console lock   with it, this console shows everything but asks for the password 
         kept = get(_PASSWORD) is not None
         yield TextItem(
             "access.administrator", "Login name", get("access.administrator"), placeholder="admin", room="name",
-            hint="small letters and digits",
+            hint="lower-case letters and digits",
         )  # fmt: skip
         yield SecretItem(_PASSWORD, "Password", kept=kept, id="password", hint=f"{SHORTEST} characters or more")
-        yield SecretItem(_AGAIN, "Password again", kept=False, id="again", hint="the same once more")
+        yield SecretItem(_AGAIN, "Password again", kept=False, id="again", hint="repeat the password")
         on = str(get("access.ssh")).lower() == "true"
-        yield TickItem("access.ssh", "SSH", "the administrator may log in by SSH", on, gap=True)
+        yield TickItem("access.ssh", "SSH", "the administrator may log in over SSH", on, gap=True)
         yield TextItem(f"{_KEYS}[0]", "SSH key", keys[0], id="key-0", hint="the line of a .pub file; empty: none")
         yield TextItem(f"{_KEYS}[1]", "Another key", keys[1], id="key-1", hint="the line of a .pub file; empty: none")
         locked = str(get("access.console_lock")).lower() == "true"
@@ -62,7 +62,7 @@ Console lock   with it, this console shows everything but asks for the password 
         if password.value and len(password.value) < SHORTEST:
             found.append(Problem(f"typed {_PASSWORD}", "too short", f"{SHORTEST} characters or more"))
         if password.value != again.value and (again.touched or not again.value):
-            found.append(Problem(f"typed {_AGAIN}", "not the same as above", "type it once more"))
+            found.append(Problem(f"typed {_AGAIN}", "not the same as above", "type it again"))
         if not password.value and not self.state.answers.get(_PASSWORD) and not self.state.answers.get(_KEYS):
             found.append(Problem(f"typed {_PASSWORD}", "nobody could log in", "set a password, or an SSH key below"))
         return found

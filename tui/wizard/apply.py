@@ -1,4 +1,4 @@
-"""The settings are applied, step by step before one's eyes; what cuts the machine off is reverted."""
+"""Applies the settings, showing each step; a change that cuts the machine off is reverted."""
 
 from collections.abc import Iterable
 from typing import ClassVar
@@ -33,7 +33,8 @@ class KeepIt(Dialog):
         from textual.widgets import Static
 
         self.query_one("#text", Static).update(
-            f"The way this machine is reached has changed.\nIt is reverted in {self.left} s unless you keep it."
+            "The network or access settings of this machine have changed.\n"
+            f"They revert in {self.left} s unless you keep them."
         )
         self.left -= 1
         if self.left < -1:
@@ -83,7 +84,7 @@ starts with the old settings or the new ones, never with half of them.
                 findings.put(
                     Line("bad", "Rolled back", result.reason, "the previous settings are active; Esc: change answers")
                 )
-            self.say("It did not work. Nothing is lost: the answers are kept.")
+            self.say("It did not work and was rolled back. Your answers are kept.")
             self.query_one("#back", PushButton).focus()
             return
         if result.confirm_by is not None:
@@ -118,7 +119,7 @@ starts with the old settings or the new ones, never with half of them.
 
     def leave(self) -> None:
         if not self.done:
-            raise ApplianceError("It is not done yet", hint="wait, or go back when it has failed")
+            raise ApplianceError("Not done yet", hint="wait, or go back if it fails")
 
     @property
     def busy(self) -> bool:

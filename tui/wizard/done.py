@@ -1,4 +1,4 @@
-"""Set up: what to do next, with the lines to paste into devices."""
+"""Setup is done: what to do next, with the lines to paste into devices."""
 
 from collections.abc import Iterable, Iterator
 from typing import ClassVar
@@ -17,7 +17,7 @@ class Done(Page):
     NAME: ClassVar[str] = "done"
     ANSWERS: ClassVar[bool] = False
     TITLE: ClassVar[str] = "Done"
-    INTRO: ClassVar[str] = "This machine forwards logs now. Next, tell your devices to send to it:"
+    INTRO: ClassVar[str] = "This machine forwards logs now. Next, configure your devices to send to it:"
     TEST: ClassVar[str] = "Send a test line"
     NEXT: ClassVar[str] = "Dashboard"
     HELP: ClassVar[str] = """

@@ -1,4 +1,4 @@
-"""What this machine listens to: one tick and one port for each way in."""
+"""What this machine listens on: one checkbox and one port for each protocol."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ _WAYS = (
     ("udp", "UDP", "syslog; every device supports it", 514),
     ("tcp", "TCP", "syslog; lines are not lost on a busy network", 514),
     ("tls", "TLS", "syslog, encrypted", 6514),
-    ("relp", "RELP", "other rsyslogs; acknowledged line by line", 2514),
+    ("relp", "RELP", "other rsyslog instances; every line acknowledged", 2514),
     ("relp_tls", "RELP over TLS", "the same, encrypted", 2515),
 )  # fmt: skip
 
@@ -25,7 +25,7 @@ def _on(name: str) -> Any:
 
 
 def wants_tls(answers: Answers) -> bool:
-    """Tell whether a listener needs a certificate."""
+    """Return whether a listener needs a certificate."""
     return any(answers.get(f"listeners.{name}") is not None for name in ("tls", "relp_tls"))
 
 

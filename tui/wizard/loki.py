@@ -48,7 +48,7 @@ class LokiPage(Page):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("f6,ctrl+r", "certificate", show=False)]
     HELP: ClassVar[str] = """
 Address       Loki's push URL. It nearly always ends with /loki/api/v1/push; the port of
-              Loki itself is 3100, a proxy before it usually has https and no port.
+              Loki itself is 3100, a proxy in front of it usually has https and no port.
 Tenant        sent as X-Scope-OrgID. Empty unless your Loki has auth_enabled: true.
 Log in        what Loki or the proxy before it needs: a name and password (basic), or a token.
               Secrets are kept in files that only the relay can read.
@@ -136,7 +136,7 @@ The test writes a dozen lines with the label job="appliance-test".
     def findings(self) -> Iterator[Finding]:
         config = self.state.answers.draft()
         if config is None:
-            raise ApplianceError("not tested", hint="another page has answers that are refused: see the review")
+            raise ApplianceError("not tested", hint="another page has invalid answers: see the review")
         for finding in self.state.machine.test_loki(config.loki):
             if finding.step == "TLS" and finding.ok is False and "loki.tls.ca_file" in finding.remedy:
                 finding = replace(finding, remedy="F6 shows the certificate: trust it there, or name its authority")
@@ -148,7 +148,7 @@ The test writes a dozen lines with the label job="appliance-test".
         """Show the certificate that Loki has, and ask whether it is to be trusted."""
         get = self.state.answers.get
         if not _https(self.state.answers) or get("loki.proxy"):
-            self.say("Only a Loki by https, and without a proxy between, shows a certificate.")
+            self.say("Loki shows a certificate only over https and without a proxy in between.")
             return
         self.say("Asking Loki for its certificate ...")
         self._take(str(get("loki.url")), get("loki.tls.server_name"))
@@ -191,7 +191,7 @@ The test writes a dozen lines with the label job="appliance-test".
             item.fill(value or "")
         self.query_one("#trust", ChoiceItem).choose("file")
         self.review_answers()
-        self.say("It is trusted from now on. F5 tests with it.")
+        self.say("It is now trusted. F5 tests with it.")
 
 
 def _words(shown: "Presented") -> str:

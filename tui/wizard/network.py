@@ -31,16 +31,16 @@ class Network(Page):
     INTRO: ClassVar[str] = "The name of this machine and its address, to which devices will send."
     TEST: ClassVar[str] = "Test"
     HELP: ClassVar[str] = """
-A fixed address is best, for devices are told an address and keep it: choose static,
+A fixed address is best, since devices are configured with it: choose static,
 or let the DHCP server always give the same one.
 
 Address      with the length of its prefix: 192.0.2.10/24 (netmask 255.255.255.0 is /24).
 Gateway      the router; empty if Loki and all devices are in the same network.
-DNS          addresses of name servers, with commas between; empty: what DHCP says.
+DNS          addresses of name servers, with commas between; empty: from DHCP.
 VLAN         only when the hypervisor hands this machine tagged frames.
 
 Test looks at the network as it is now, and asks the gateway and name servers that you
-entered. An address entered here is in use only after Apply; a change of the network
+entered. An address entered here takes effect only after Apply; a change of the network
 made later from the dashboard reverts by itself after a minute unless you confirm it.
 """
 
@@ -76,11 +76,11 @@ made later from the dashboard reverts by itself after a minute unless you confir
         )  # fmt: skip
         yield TextItem(
             "system.network.dns", "DNS servers", get("system.network.dns"), many=True,
-            hint="addresses, with commas between; empty: what DHCP says",
+            hint="addresses, with commas between; empty: from DHCP",
         )  # fmt: skip
         yield TextItem(
             "system.network.search", "Search domains", get("system.network.search"), many=True,
-            hint="domains that complete short names; usually empty",
+            hint="search domains for short names; usually empty",
         )  # fmt: skip
         yield TextItem(
             "system.network.vlan", "VLAN", get("system.network.vlan"), room="number", hint="1 to 4094; empty: untagged"

@@ -92,18 +92,18 @@ class Page(Screen[None]):
             self.state.answers.put(item.path, value)
 
     def extra_problems(self) -> list[Problem]:
-        """Return what is wrong that is not a matter of the configuration, such as two passwords that differ."""
+        """Return problems that are not part of the configuration, such as two passwords that differ."""
         return []
 
     def waived(self, problem: Problem) -> bool:
-        """Tell whether a problem of the configuration will be gone when this page is left."""
+        """Return whether a problem of the configuration will be gone when this page is left."""
         return False
 
     def before_test(self) -> None:
-        """Do what has to be done before the test. Raise ApplianceError to leave it."""
+        """Do what must be done before the test. Raise ApplianceError to leave it."""
 
     def leave(self) -> None:
-        """Do what has to be done before the next page. Raise ApplianceError to stay."""
+        """Do what must be done before the next page. Raise ApplianceError to stay."""
 
     # ---- picture ----------------------------------------------------------------------------
 
@@ -166,7 +166,7 @@ class Page(Screen[None]):
         self.app.action_focus_next()
 
     def review_answers(self, *, everything: bool = False) -> list[Item]:
-        """Show beside each question what is wrong with its answer. Return the questions that are refused.
+        """Show problems beside each question. Return the questions that are refused.
 
         What nobody has touched yet is not blamed for being empty, unless `everything` is asked for.
         """

@@ -1,4 +1,4 @@
-"""Everything once more before it is done: what is refused, what is doubtful, what will change."""
+"""A last review before applying: errors, warnings, and what will change."""
 
 from collections.abc import Iterable
 from typing import ClassVar
@@ -34,12 +34,12 @@ class Review(Page):
     INTRO: ClassVar[str] = "What will change. Nothing has been changed yet. PgUp and PgDn move."
     NEXT: ClassVar[str] = "Apply"
     HELP: ClassVar[str] = """
-First what is doubtful, then every setting that changes: + is new, - is gone, ~ has
+First warnings, then every setting that changes: + is new, - is gone, ~ has
 another value. Then what will be done, step by step. F shows the generated files.
 
 Each program that will read a file has checked it already: rsyslog, the firewall,
-the time service. Apply switches all files at once, restarts what has to be restarted,
-and checks whether everything works; if not, it is rolled back.
+the time service. Apply switches all files at once, restarts what must be restarted,
+and checks that everything works; if not, it is rolled back.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("pagedown,right_square_bracket", "page(1)", show=False),
@@ -85,18 +85,20 @@ and checks whether everything works; if not, it is rolled back.
 
     def leave(self) -> None:
         if self.state.plan is None:
-            raise ApplianceError("There is nothing that could be applied yet", hint="see above")
+            raise ApplianceError("Nothing can be applied yet", hint="see above")
 
 
 def _shown(plan: Plan, *, files: bool = False) -> Content:
     if plan.changes_nothing:
-        return Content("Nothing changes: this is how the machine is already.")
+        return Content("Nothing changes: the machine already has these settings.")
     parts: list[Content] = []
     for problem in plan.warnings:
         hint = f": {problem.hint}" if problem.hint else ""
         parts.append(Content.styled(f"WARNING  {problem.path}: {problem.message}{hint}", "ansi_bright_yellow"))
     if plan.risky:
-        parts.append(Content.styled("This changes how the machine is reached.", "ansi_bright_yellow"))
+        parts.append(
+            Content.styled("This changes the network or access settings of the machine.", "ansi_bright_yellow")
+        )
     parts += [Content.styled(str(one), _STYLES[str(one)[0]]) for one in plan.differences]
     if plan.other_files:
         parts.append(Content("Files that are not as this version generates them: " + ", ".join(plan.other_files)))

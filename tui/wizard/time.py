@@ -21,9 +21,9 @@ Devices that send no time zone are treated as being in this one.
     TEST: ClassVar[str] = "Test"
     HELP: ClassVar[str] = """
 Time zone      a name of the IANA database: UTC, Europe/Paris, America/New_York ...
-               It is used to read the time stamps of devices that name no zone.
+               It is used to read the timestamps of devices that name no zone.
 Time servers   names or addresses with commas between. Empty: Debian's pool, which needs
-               the way out by UDP port 123; inside a closed network name your own.
+               the way out over UDP port 123; inside a closed network name your own.
 
 Test asks each of them for the time and says how far off this machine's clock is.
 """
@@ -32,7 +32,7 @@ Test asks each of them for the time and says how far off this machine's clock is
         get = self.state.answers.get
         yield TextItem(
             "system.timezone", "Time zone", get("system.timezone"), placeholder="UTC", room="name",
-            hint="such as Europe/Paris; large and small letters matter",
+            hint="such as Europe/Paris; upper and lower case matter",
         )  # fmt: skip
         yield TextItem(
             "system.ntp.servers", "Time servers", get("system.ntp.servers"), many=True,

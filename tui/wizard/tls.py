@@ -1,4 +1,4 @@
-"""The certificate that listeners show, and which senders are let in."""
+"""The certificate that listeners present, and which senders may connect."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -57,12 +57,12 @@ Senders    anyone; or only those with a certificate of the authority; or only ce
         yield ChoiceItem(
             f"{where}.client_certificates", "Senders", senders,
             answers.get(f"{where}.client_certificates") or "none", id="senders", gap=True,
-            hint="which senders may connect by TLS",
+            hint="which senders may connect over TLS",
         )  # fmt: skip
         yield TextItem(
             f"{where}.permitted_names", "  Names", answers.get(f"{where}.permitted_names"), many=True, id="names",
             when=lambda a: a.get(f"{where}.client_certificates") == "names", placeholder="*.example.org",
-            hint="names in their certificates, with commas between; * stands for one part",
+            hint="names in their certificates, with commas between; * matches one label",
         )  # fmt: skip
 
     @property
@@ -85,7 +85,7 @@ Senders    anyone; or only those with a certificate of the authority; or only ce
         if not self.importing:
             return []
         if not self.query_one("#file", TextItem).value.strip():
-            return [Problem(_FILE, "name the file", "its whole path, such as /root/forwarder.pfx")]
+            return [Problem(_FILE, "name the file", "the full path, such as /root/forwarder.pfx")]
         return [self.refusal] if self.refusal else []
 
     def leave(self) -> None:
@@ -97,4 +97,4 @@ Senders    anyone; or only those with a certificate of the authority; or only ce
         except ApplianceError as error:
             self.refusal = Problem(_FILE, error.message, error.hint)
             self.review_answers(everything=True)
-            raise ApplianceError("The certificate was refused", hint="see beside it why") from None
+            raise ApplianceError("The certificate was refused", hint="the reason is shown beside it") from None

@@ -15,17 +15,17 @@ class Welcome(Page):
     INTRO: ClassVar[str] = """
 This machine receives the logs of your devices and forwards every line to Grafana Loki.
 
-It will ask for: network, time, Loki, what it listens to, certificates, and who
+It will ask for: network, time, Loki, listeners, certificates, and who
 administers it. That takes about five minutes. Nothing is changed before you
 have seen a summary and said yes. Answers are kept if the machine is restarted.
 
 You need: the address of your Loki, and its user and password or token, if it needs them.
 """
     HELP: ClassVar[str] = """
-The keyboard's layout is asked first, so that what you type next is what you mean.
+The keyboard's layout is asked first, so that what you type next comes out right.
 It is an XKB layout: us, gb, fr, de, ch, es, it, be, dk, no, se and many more.
 On the screen of the machine it takes effect when this page is left, after a moment.
-A serial line and SSH have the keyboard of the machine that you sit at.
+A serial line and SSH use the keyboard of the computer you sit at.
 """
 
     def questions(self) -> Iterable[Widget]:
@@ -52,5 +52,5 @@ class Keyboard(Welcome):
     HELP: ClassVar[str] = """
 It is an XKB layout: us, gb, fr, de, ch, es, it, be, dk, no, se and many more.
 On the screen of the machine it takes effect when the settings are applied.
-A serial line and SSH have the keyboard of the machine that you sit at.
+A serial line and SSH use the keyboard of the computer you sit at.
 """

@@ -54,7 +54,7 @@ def push_api(draft: Draft, job: Tree) -> None:
 
 
 def push_for_pods(draft: Draft, job: Tree) -> None:
-    """Open the push listener for the agents on the nodes, by TLS and with a token, unless it is open already."""
+    """Open the push listener for the agents on the nodes, over TLS and with a token, unless it is open already."""
     if draft.has("relay.listen.push"):
         return
     draft.set("relay.listen.push", "0.0.0.0:3500")

@@ -184,7 +184,7 @@ def _place_tls(draft: Draft, job: Job, tree: Tree) -> None:
     if job.tls.get("ca_file"):
         tls |= {"ca_file": job.tls["ca_file"], "client_certificates": "ca"}
     draft.set("listeners.tls", {"port": job.port, "tls": tls})
-    draft.note(tree, "is listeners.tls; its files have to be readable by rsyslog", Fate.TAKEN)
+    draft.note(tree, "is listeners.tls; its files must be readable by rsyslog", Fate.TAKEN)
     job.inputs += ("tls",)
 
 

@@ -51,7 +51,7 @@ class Tree:
     def text(self) -> str:
         """Return a scalar's text. Raise UsageError for anything else."""
         if not isinstance(self.node, yaml.ScalarNode):
-            raise UsageError(f"{self.path} in line {self.line} has to be a single value")
+            raise UsageError(f"{self.path} in line {self.line} must be a single value")
         self.read.add(id(self.node))
         return str(self.node.value)
 

@@ -1,4 +1,4 @@
-"""What has to be told to reread its files, and in which order: from changed paths to commands.
+"""What must be told to reread its files, and in which order: from changed paths to commands.
 
 Pure: a list of actions for a set of changes. `engine.py` runs them, forwards and, when something
 fails, once more after the old files are back.
@@ -27,7 +27,7 @@ SSH_UNIT = "ssh.service"
 class Action:
     """One step after the switch. `title` is for people; `commands` run in order, all have to succeed.
 
-    `tolerant`: a failure is worth a word, not a roll-back. `risky`: may cut the operator off.
+    `tolerant`: a failure is worth a warning, not a rollback. `risky`: may cut the operator off.
     """
 
     name: str
@@ -84,7 +84,7 @@ def _candidates(changed: dict[str, Change], *, booting: bool) -> list[Action | N
         when([names.FIREWALL], "firewall", "Loading the firewall", ("nft", "-f", names.FIREWALL)),
         _network(changed),
         when([names.RESOLVED], "dns", "Restarting name resolution", restart(RESOLVED_UNIT)),
-        when([names.CHRONY], "time", "Restarting time synchronisation", restart(CHRONY_UNIT)),
+        when([names.CHRONY], "time", "Restarting time synchronization", restart(CHRONY_UNIT)),
         _relay(changed, restart(RELAY_UNIT)),
         _receiver(changed, booting=booting),
         when(

@@ -1,7 +1,7 @@
 """Applying a plan: store, switch, restart what changed, check whether it works, or roll back.
 
 What happens to files is `generations.py`, what is restarted `actions.py`, what counts as healthy
-`health.py`, what is reported at the end `afterwards.py`; here is the order of it all and the way back.
+`health.py`, what is reported at the end `afterwards.py`; here is the overall order and the rollback.
 """
 
 import signal
@@ -60,7 +60,7 @@ _LONGER_THAN_SYSTEMD = 180.0
 
 
 class _Failed(Exception):
-    """A step after the switch did not work; it is rolled back."""
+    """A step after the switch failed; the change is rolled back."""
 
 
 def apply(
@@ -85,11 +85,13 @@ def apply(
         waiting = store.unconfirmed()
         if waiting:
             raise ApplianceError(
-                "the last change waits to be confirmed",
+                "the last change is waiting for confirmation",
                 hint="`appliance config confirm` keeps it, `appliance config rollback` rolls it back",
             )
         if store.current() != plan.base:
-            raise ApplianceError("another change came first", hint="look at the difference again, then apply")
+            raise ApplianceError(
+                "the configuration was changed meanwhile", hint="review the difference again, then apply"
+            )
         if plan.config:
             _prepare(plan.config, host, progress)
         if not plan.changes:
@@ -138,7 +140,7 @@ def confirm(host: Host) -> int:
         waiting = store.unconfirmed()
         if waiting is None or store.current() != waiting.new:
             raise ApplianceError(
-                "nothing waits to be confirmed",
+                "nothing is waiting for confirmation",
                 hint="it was confirmed before, or has reverted: `appliance config history`",
             )
         store.set_unconfirmed(None)
@@ -175,7 +177,7 @@ def recover(host: Host) -> str:
             store.set_unconfirmed(None)
             store.set_outcome(waiting.new, "reverted")
             return f"generation {waiting.new} had not been confirmed: back to {waiting.old}"
-        return "" if undone is None else f"an interrupted apply was undone: generation {undone} stands"
+        return "" if undone is None else f"an interrupted apply was undone: generation {undone} is active"
 
 
 def roll_back_to(number: int, host: Host) -> Plan:

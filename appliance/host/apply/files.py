@@ -13,7 +13,7 @@ _CRYPT = re.compile(r"\$(y|gy|7|2[aby]|6|5)\$[^\s:]{10,}")
 
 
 def file_problems(config: Config, layout: Layout) -> Iterator[Problem]:
-    """Yield what is wrong with the files the configuration refers to. Never says what is in them."""
+    """Yield problems with the files the configuration refers to. Never shows their contents."""
     auth, tls = config.loki.basic_auth, config.loki.tls
     if auth:
         yield from _secret("loki.basic_auth.password_file", auth.password_file, layout)

@@ -2,7 +2,7 @@
 
 The switch is safe against a power cut at any instant. Before the first file changes, the new
 generation is whole on the disk and a marker names where the switch comes from and goes to; the
-marker goes last. Whoever finds a marker (`recover`) finishes or undoes the switch. What has to be
+marker goes last. Whoever finds a marker (`recover`) finishes or undoes the switch. What must be
 restarted, and whether it works then, is not decided here.
 
     generations/3/manifest.json, generations/3/files/…   what the machine's files are in generation 3
@@ -64,7 +64,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
     @property
     def worked(self) -> bool:
-        """Whether it can be gone back to without a doubt."""
+        """Whether it is safe to roll back to it."""
         return self.state in ("healthy", "applied")
 
 
@@ -88,7 +88,7 @@ class Generations:
         self.layout = layout
         self.path = layout.generations
         if _is_closed(self.path):
-            raise ApplianceError("only root may look at the generations", hint="run the command with sudo")
+            raise ApplianceError("only root may read the generations", hint="run the command with sudo")
         self._boundary = boundary  # called at each point at which a crash must be harmless
 
     # ---- reading ----------------------------------------------------------------------------
@@ -318,7 +318,7 @@ def _but_the_text(manifest: Manifest) -> list[Item]:
 
 
 def _is_closed(path: Path) -> bool:
-    """Tell whether this user may not look into a directory, or not even at it."""
+    """Return whether this user may not look into a directory, or not even at it."""
     try:
         return path.exists() and not os.access(path, os.R_OK | os.X_OK, effective_ids=True)
     except PermissionError:

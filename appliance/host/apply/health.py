@@ -23,7 +23,7 @@ _ERRORS = 3  # lines of a unit that say why it failed
 
 
 def wanted_units(config: Config) -> list[str]:
-    """Return the units that have to be active once this configuration is applied."""
+    """Return the units that must be active once this configuration is applied."""
     units = [
         actions.NETWORKD_UNIT, actions.CHRONY_UNIT, actions.RELAY_UNIT, actions.RECEIVER_UNIT, actions.RSYSLOG_UNIT
     ]  # fmt: skip
@@ -40,7 +40,7 @@ def wait_until_healthy(
     now: Callable[[], float] = time.monotonic,
     since: float | None = None,
 ) -> list[str]:
-    """Return what is wrong when `within` seconds are over; empty as soon as all was well for `steady` seconds.
+    """Return the problems after `within` seconds; empty as soon as all was healthy for `steady` seconds.
 
     Sentences name the unit or listener and the reason, in the unit's own words since `since` (Unix seconds).
     Restarts during the steady time count as ill.

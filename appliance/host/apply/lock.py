@@ -29,7 +29,7 @@ def apply_lock(layout: Layout, *, wait: float = 30, poll: float = 0.1) -> Iterat
                     holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
                     raise ApplianceError(
                         f"another apply is running (process {holder})",
-                        hint="wait until it is done, or look at it with `ps`; nothing was changed",
+                        hint="wait until it is done, or find it with `ps`; nothing was changed",
                     ) from None
                 time.sleep(poll)
         os.ftruncate(descriptor, 0)

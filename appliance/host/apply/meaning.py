@@ -54,7 +54,7 @@ class _Side:
         return f"{_shown(path, self.full[path])} (default)" if path in self.full else None
 
     def has_below(self, path: str) -> bool:
-        """Tell whether something in this section is set, which says that it is on, too."""
+        """Return whether something in this section is set, which says that it is on, too."""
         return any(one.startswith((f"{path}.", f"{path}[")) for one in self.set)
 
 

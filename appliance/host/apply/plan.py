@@ -30,7 +30,7 @@ GROUP = "appliance"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What an apply would do. `config` is None for the state before the first configuration."""
+    """What an apply would do. `config` is None for the machine before its first configuration."""
 
     config: Config | None
     tree: dict[str, Entry]
@@ -105,8 +105,8 @@ def plan_for(tree: Tree, host: Host, *, config: Config | None, warnings: list[Pr
     if refused:
         reasons = "\n".join(f"  {v.path}: {v.program} says: {v.reason}" for v in refused)
         raise ApplianceError(
-            f"the configuration was understood, but what follows from it is refused\n{reasons}",
-            hint="nothing was changed; this may be a fault of the appliance: please report it with the lines above",
+            f"the configuration is valid, but the files generated from it are refused\n{reasons}",
+            hint="nothing was changed; this may be a bug of the appliance: please report it with the lines above",
         )
     actions = tuple(actions_for(changes, booting=host.booting)) if changes else ()
     previous = None if base is None else _config_of(store, base)

@@ -1,1 +1,1 @@
-"""Is all well, and if not, what to do: facts about this machine, and the verdict on them."""
+"""The health of this machine: facts about it, and the verdict on them."""

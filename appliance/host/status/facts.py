@@ -40,9 +40,9 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """`synchronised` as the kernel knows it; `error` is its own bound in seconds."""
+    """`synchronized` as the kernel knows it; `error` is its own bound in seconds."""
 
-    synchronised: bool | None = None
+    synchronized: bool | None = None
     error: float | None = None
     not_before: float = 0.0  # it cannot be earlier than this program was made, Unix seconds
 

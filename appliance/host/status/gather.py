@@ -123,7 +123,7 @@ def _failed(runner: Runner) -> tuple[str, ...]:
 
 
 def _booting(runner: Runner) -> bool:
-    """Tell whether systemd still starts what is to run; not asked long after the start."""
+    """Return whether systemd still starts what is to run; not asked long after the start."""
     if _uptime() > _BOOT:
         return False
     answer = runner(["systemctl", "is-system-running"], timeout=_ANSWER_WITHIN)
@@ -167,7 +167,7 @@ def _generation(layout: Layout) -> tuple[int | None, float | None, bool]:
 
 
 def _lock_held(layout: Layout) -> bool:
-    """Tell whether an apply runs right now."""
+    """Return whether an apply runs right now."""
     import fcntl
 
     try:

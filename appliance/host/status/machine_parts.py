@@ -7,7 +7,7 @@ from appliance.severity import State
 
 WARN_CERTIFICATE = 30 * 86400.0
 DISK_AMBER, DISK_RED = 0.15, 0.05
-SETTLING = 180.0  # seconds after start in which time may still be unsynchronised
+SETTLING = 180.0  # seconds after start in which time may still be unsynchronized
 UPDATES_LATE = 10 * 86400.0
 
 
@@ -24,7 +24,7 @@ def configuration(facts: Facts) -> Part:
     if facts.unconfirmed_until is not None:
         left = max(0, round(facts.unconfirmed_until - facts.now))
         cause = f"the last change reverts in {left} s unless it is confirmed"
-        return Part(name, "amber", "waits to be confirmed", cause, "`appliance config confirm` keeps it")
+        return Part(name, "amber", "waiting for confirmation", cause, "`appliance config confirm` keeps it")
     if facts.generation is not None:
         return Part(name, "green", f"generation {facts.generation}")
     return Part(name, "green", "active")
@@ -44,7 +44,7 @@ def disk(facts: Facts) -> Part:
     last_first = reversed(facts.disks)
     summary = ", ".join(f"{_disk_name(disk)} {size(disk.free)} free of {size(disk.total)}" for disk in last_first)
     if not ill or ill[0][0] == "green":
-        return Part("disk", "green", summary or "not looked at")
+        return Part("disk", "green", summary or "not checked")
     state, disk = ill[0]
     if disk.read_only:
         cause, remedy = (
@@ -105,8 +105,8 @@ def network(facts: Facts) -> Part:
             "network",
             "amber",
             summary,
-            "there is no default route: only the own network can be reached",
-            "set system.network.ipv4.gateway, unless this is meant",
+            "no default route: only the local network can be reached",
+            "set system.network.ipv4.gateway, unless this is intended",
         )
     return Part("network", "green", summary)
 
@@ -118,7 +118,7 @@ def time(facts: Facts) -> Part:
             "time",
             "red",
             "wrong",
-            "the clock is wrong: it is before this program was made",
+            "the clock is wrong: it is earlier than this program's build date",
             "set system.ntp.servers to a time server that answers, and see `chronyc sources`",
         )
     if (behind := _behind_loki(facts)) is not None:
@@ -126,17 +126,17 @@ def time(facts: Facts) -> Part:
     for problem in (facts.relay or {}).get("problems") or []:
         if problem.get("part") == "time":
             return Part("time", "amber", "differs from senders'", problem["problem"], problem["remedy"])
-    if clock.synchronised is None:
+    if clock.synchronized is None:
         return Part("time", "green", "not known")
-    if clock.synchronised:
-        return Part("time", "green", "synchronised")
+    if clock.synchronized:
+        return Part("time", "green", "synchronized")
     if facts.uptime < SETTLING:
-        return Part("time", "green", "not yet synchronised")
+        return Part("time", "green", "not yet synchronized")
     return Part(
         "time",
         "amber",
-        "not synchronised",
-        "the clock is not synchronised: no time server answers",
+        "not synchronized",
+        "the clock is not synchronized: no time server answers",
         "do the names in system.ntp.servers resolve, and is UDP port 123 open outwards? `appliance check` tests each",
     )
 
@@ -154,10 +154,10 @@ def _behind_loki(facts: Facts) -> Part | None:
     if held := loki.get("held_for_clock"):
         cause += f"; {held} lines that Loki's clock refuses wait here"
     elif stamped := section(facts.relay, "recent").get("restamped"):
-        cause += f"; {stamped} lines bear the time of receipt in the last 15 min"
+        cause += f"; {stamped} lines got the time of receipt in the last 15 min"
     remedy = (
-        "this clock is synchronised: check the clock of Loki's machine, or of the proxy before it"
-        if facts.clock.synchronised
+        "this clock is synchronized: check the clock of Loki's machine, or of the proxy before it"
+        if facts.clock.synchronized
         else "set system.ntp.servers to time servers that answer: `chronyc sources` shows them"
     )
     state: State = "red" if abs(skew) >= SKEW_RED else "amber"
@@ -211,17 +211,17 @@ def updates(facts: Facts) -> Part:
         return Part(
             "updates",
             "amber",
-            "restart wanted",
+            "restart required",
             "installed updates wait for a restart",
-            "restart when it suits: `systemctl reboot`; nothing is lost meanwhile",
+            "restart when convenient: `systemctl reboot`; nothing is lost meanwhile",
         )
     if updates.last_run is not None and facts.now - updates.last_run > UPDATES_LATE:
-        cause = f"no update was looked for in {length_of_time(facts.now - updates.last_run)}"
+        cause = f"no check for updates in {length_of_time(facts.now - updates.last_run)}"
         remedy = "can Debian's servers be reached? set system.proxy if needed; `unattended-upgrade --debug`"
         return Part("updates", "amber", "late", cause, remedy)
     if updates.last_run is None:
-        return Part("updates", "green", "none looked for yet" if updates.installed else "not managed here")
-    return Part("updates", "green", f"looked for {length_of_time(facts.now - updates.last_run)} ago")
+        return Part("updates", "green", "not checked yet" if updates.installed else "not managed here")
+    return Part("updates", "green", f"checked {length_of_time(facts.now - updates.last_run)} ago")
 
 
 def services(facts: Facts) -> Part:

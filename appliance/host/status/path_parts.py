@@ -6,7 +6,7 @@ from appliance.host.status.facts import Facts
 from appliance.host.status.part import Part, length_of_time, section, size
 from appliance.host.units import Unit
 
-_STARTING = "wait a moment and look again"
+_STARTING = "wait a moment and check again"
 _LONGEST = 365 * 86400.0  # seconds; what lasts longer is not worth a number
 
 
@@ -28,7 +28,7 @@ def relay(facts: Facts) -> Part:
     if reason and not section(facts.relay, "queue").get("full"):
         return Part("relay", "red", "not ready", f"the relay is not ready: {reason}", see)
     if facts.relay.get("config_reload_failures"):
-        cause = "the relay refused a new configuration and goes on with the old"
+        cause = "the relay refused a new configuration and keeps using the old one"
         remedy = "`appliance config validate`, then `systemctl restart appliance-relay`"
         return Part("relay", "amber", "old configuration", cause, remedy)
     if unit.restarts > 3 and facts.relay.get("uptime", 1e9) < 600:
@@ -45,7 +45,7 @@ def receiver(facts: Facts) -> Part:
         if _is_starting(unit, facts):
             return Part("receiver", "amber", "starting", "the receiver is starting", _STARTING)
         active = unit.active or "unknown"
-        cause = f"the receiver is not running ({active}{_result(unit)}): senders by plain TCP have to wait"
+        cause = f"the receiver is not running ({active}{_result(unit)}): senders over plain TCP have to wait"
         return Part("receiver", "red", active, cause, see)
     problem = _problem(facts.relay, "receiver")
     if problem:
@@ -146,7 +146,7 @@ def _silence(silent: list[dict[str, Any]], now: float) -> tuple[str, str]:
         f"{first.get('sender')} has sent nothing for {length_of_time(now - float(first.get('last_seen', now)))}{more} "
         f"(before: a line every {length_of_time(max(1.0, usual))})"
     )
-    return cause, "is it on, and does it still send here? `appliance sources` shows what to set on it"
+    return cause, "is it up, and does it still send here? `appliance sources` shows how to configure it"
 
 
 def lasts(relay: dict[str, Any]) -> float | None:
@@ -179,7 +179,7 @@ def _rate(relay: dict[str, Any]) -> float:
 
 
 def _is_starting(unit: Unit, facts: Facts) -> bool:
-    """Tell whether a unit that is not active yet is only on its way: not one that failed before."""
+    """Return whether a unit that is not active yet is only on its way: not one that failed before."""
     if unit.restarts or unit.active == "failed" or unit.sub == "auto-restart":
         return False
     return unit.active in ("activating", "reloading") or (facts.booting and unit.active != "active")

@@ -1,6 +1,6 @@
 """The verdict: facts in, a list of parts out, each green, amber or red, with cause and remedy. Pure.
 
-Order matters twice: parts that are ill come first, and among them causes before what follows from
+Order matters twice: unhealthy parts come first, and among them causes before what follows from
 them (a full disk before the queue that cannot be written). `appliance status --json` prints exactly
 this; appliance/host/status/status-json.md promises its names.
 """

@@ -46,13 +46,13 @@ def open_ports(config: Config) -> list[OpenPort]:
 
 
 def uses_own_certificate(config: Config) -> bool:
-    """Tell whether a listener uses the certificate that the appliance keeps itself."""
+    """Return whether a listener uses the certificate that the appliance keeps itself."""
     push = config.relay.push.tls
     return rsyslog_uses_own_certificate(config) or (push is not None and push.cert_file.startswith(f"{TLS}/"))
 
 
 def rsyslog_uses_own_certificate(config: Config) -> bool:
-    """Tell whether a listener of rsyslog uses the certificate that the appliance keeps itself."""
+    """Return whether a listener of rsyslog uses the certificate that the appliance keeps itself."""
     listeners = (config.listeners.tls, config.listeners.relp_tls)
     return any(listener is not None and listener.tls.cert_file.startswith(f"{TLS}/") for listener in listeners)
 

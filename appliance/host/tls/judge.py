@@ -39,7 +39,7 @@ def describe(pem: bytes) -> Facts:
 
 
 def issued_by(certificate: bytes, authority: bytes) -> bool:
-    """Tell whether the first certificate was signed by the authority."""
+    """Return whether the first certificate was signed by the authority."""
     return _signed(_certificates(certificate)[0], _certificates(authority)[0])
 
 
@@ -139,7 +139,7 @@ def _check_key(private: object) -> None:
             )
     elif isinstance(private, ec.EllipticCurvePrivateKey):
         if private.curve.name not in ("secp256r1", "secp384r1", "secp521r1"):
-            raise ApplianceError(f"senders do not take the curve {private.curve.name}", hint="use P-256 or P-384")
+            raise ApplianceError(f"senders do not accept the curve {private.curve.name}", hint="use P-256 or P-384")
     elif not isinstance(private, ed25519.Ed25519PrivateKey):
         raise ApplianceError("a key of this type does not work for TLS", hint="use ECDSA P-256 or RSA")
 
@@ -187,7 +187,7 @@ def _order(
             break
         if above[0].not_valid_after_utc <= now:
             raise ApplianceError(
-                f"the chain has an expired certificate: {_facts(above[0]).subject}", hint="get the present chain"
+                f"the chain has an expired certificate: {_facts(above[0]).subject}", hint="get the current chain"
             )
         ordered.append(above[0])
         pool.remove(above[0])

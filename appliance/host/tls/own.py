@@ -1,6 +1,6 @@
-"""Our own certificates: made when they are missing, renewed in time, issued to senders.
+"""Our own certificates: made when missing, renewed in time, issued to senders.
 
-The key of the server's certificate stays over a renewal, so senders that pin it go on trusting it.
+The key of the server's certificate stays over a renewal, so senders that pin it keep trusting it.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -69,5 +69,5 @@ def issue_to_sender(store: TlsStore, name: str, now: datetime | None = None) -> 
 
     authority = store.authority()
     if authority is None:
-        raise ApplianceError("there is no authority yet", hint="`appliance tls init` makes one")
+        raise ApplianceError("there is no authority yet", hint="run `appliance tls init` to make one")
     return issue_client(authority, name, now or datetime.now(UTC))

@@ -49,7 +49,7 @@ def take(url: str, now: datetime, *, server_name: str | None = None) -> Presente
         ):
             der = secured.getpeercert(binary_form=True)
     except ssl.SSLError as error:
-        raise ApplianceError(f"{place} speaks no TLS: {error.reason}", hint="is it http:// in truth?") from None
+        raise ApplianceError(f"{place} speaks no TLS: {error.reason}", hint="is it really http://?") from None
     except OSError as error:
         raise ApplianceError(f"{place}: {error.strerror or error}", hint="correct the address first") from None
     assert der, "a TLS server always shows a certificate"
@@ -64,7 +64,7 @@ def take(url: str, now: datetime, *, server_name: str | None = None) -> Presente
     names = facts.names or tuple(common_name[:1])
     if not names:
         hint = "make one with a subject alternative name"
-        raise ApplianceError(f"the certificate of {place} bears no name", hint=hint)
+        raise ApplianceError(f"the certificate of {place} names no host", hint=hint)
     return Presented(place, pem, facts, _expected(host, server_name, names))
 
 
@@ -86,6 +86,6 @@ def _expected(host: str, server_name: str | None, names: tuple[str, ...]) -> str
 
 
 def _covers(name: str, host: str) -> bool:
-    """Tell whether a name of a certificate stands for a host (RFC 6125: * is one whole label)."""
+    """Return whether a name of a certificate stands for a host (RFC 6125: * is one whole label)."""
     name, host = name.lower(), host.lower()
     return name == host or (name.startswith("*.") and name[1:] == host[host.find(".") :] and "." in host)

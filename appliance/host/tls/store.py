@@ -51,7 +51,7 @@ class TlsStore:
         sync_directory(self.path)
 
     def set_server(self, pair: Pair) -> None:
-        """Put a certificate and its key in force, both or neither."""
+        """Activate a certificate and its key, both or neither."""
         self._make()
         pairs = self.path / "pairs"
         pairs.mkdir(exist_ok=True)
@@ -94,7 +94,7 @@ class TlsStore:
         except FileNotFoundError:
             return None
         except PermissionError:
-            raise ApplianceError(f"{key} may not be read by this user", hint="run the command as root") from None
+            raise ApplianceError(f"{key} cannot be read by this user", hint="run the command as root") from None
 
     def _make(self) -> None:
         try:

@@ -288,7 +288,7 @@ class Reporter:
         self._domain: str | None = None
 
     def report(self) -> None:
-        """Tell all that has to be told now."""
+        """Tell all that must be told now."""
         domain = self._store.read("domid")
         there = self._store.read("attr/PVAddons/MajorVersion")
         facts, now = self._facts(), int(self._clock())

@@ -1,1 +1,1 @@
-"""From a record to its stream: default labels, relabelling, and the bound on the number of streams."""
+"""From a record to its stream: default labels, relabeling, and the bound on the number of streams."""

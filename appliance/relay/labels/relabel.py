@@ -1,4 +1,4 @@
-"""Prometheus relabelling: rules in, a function from labels to labels out.
+"""Prometheus relabeling: rules in, a function from labels to labels out.
 
 Pure. Which labels there are to begin with (`__syslog_*` and defaults) and what becomes of the result
 is `labels/resolver.py`'s; whether rules make sense was judged by `appliance.config.check_relabel`.
@@ -128,7 +128,7 @@ class _Expression:
             reason = error.args[0] if error.args else ""
             text = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
             raise ApplianceError(
-                f"{path}.regex is not an expression that RE2 takes: {text}",
+                f"{path}.regex is not a valid RE2 expression: {text}",
                 hint="RE2 has no look-ahead, look-behind and back references",
             ) from None
 
@@ -249,7 +249,7 @@ def _hash(modulus: int) -> Callable[[str], str]:
 
 
 def go_lower(text: str) -> str:
-    """As strings.ToLower: character by character, one for one, without regard to the neighbours."""
+    """As strings.ToLower: character by character, one for one, without regard to adjacent ones."""
     return text.lower() if text.isascii() else "".join([character.lower()[:1] for character in text])
 
 

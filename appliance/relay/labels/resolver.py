@@ -1,4 +1,4 @@
-"""From the header of a record to its stream: default labels, relabelling, and the guard.
+"""From the header of a record to its stream: default labels, relabeling, and the guard.
 
 Asked by the hot path once for each new combination of header fields, not for each message. Pure but
 for the guard's memory of streams in use.
@@ -25,7 +25,7 @@ from appliance.relay.parse.time_policy import TimePolicy
 
 GRAFANA_LEVELS = ("critical", "critical", "critical", "error", "warning", "info", "info", "debug")
 SYSLOG_LEVELS = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
-# Promtail's words (influxdata/go-syslog), for relabelling rules written for it.
+# Promtail's words (influxdata/go-syslog), for relabeling rules written for it.
 SEVERITIES = ("emergency", "alert", "critical", "error", "warning", "notice", "informational", "debug")
 FACILITIES = (
     "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp", "ntp",
@@ -38,7 +38,7 @@ _ADMITTED = 4096  # label sets of which the guard's answer is remembered
 _REMEMBERED = 1024  # characters of labels; longer ones are looked at each time, for memory's sake
 
 
-class Relabelling(Protocol):
+class Relabeling(Protocol):
     """What `relabel.compile_rules` returns."""
 
     @property
@@ -49,7 +49,7 @@ class Relabelling(Protocol):
         """The labels after all rules, or None when the entry is dropped."""
 
 
-def _compile(rules: list[model.RelabelRule]) -> Relabelling | None:
+def _compile(rules: list[model.RelabelRule]) -> Relabeling | None:
     if not rules:
         return None
     from appliance.relay.labels.relabel import compile_rules  # loads RE2, which few need
@@ -119,10 +119,10 @@ class Resolver:
                 "__syslog_input": source,
                 **structured_labels(structured_data),
             }
-            relabelled = self._relabel.apply({**labels, **{name: value for name, value in meta.items() if value}})
-            if relabelled is None:
+            relabeled = self._relabel.apply({**labels, **{name: value for name, value in meta.items() if value}})
+            if relabeled is None:
                 return Route(None, b"", tally)
-            labels = {name: value for name, value in relabelled.items() if not name.startswith("__")}
+            labels = {name: value for name, value in relabeled.items() if not name.startswith("__")}
         target, moved = self._admit(labels)
         metadata = self._labels.metadata
         if metadata.device and application in APPLICATIONS:

@@ -226,7 +226,7 @@ class Handover:
                 try:
                     flow.shut = await loop.run_in_executor(None, tend, flow.directory)
                 except OSError as error:
-                    log.error("the gate cannot be seen to", extra={"key": "gate", "reason": error.strerror})
+                    log.error("the gate cannot be updated", extra={"key": "gate", "reason": error.strerror})
             if loop.time() - settled >= _SETTLE:
                 settled = loop.time()
                 self._intake.settle_positions()

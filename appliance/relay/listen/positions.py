@@ -67,7 +67,7 @@ class Positions:
         try:
             self._spool.note_positions(current)
         except OSError as error:
-            log.error("the position in the hand-over files cannot be kept", extra={"reason": error.strerror})
+            log.error("the position in the hand-over files cannot be saved", extra={"reason": error.strerror})
             return
         self._closed = current
         self.durable(current)

@@ -209,7 +209,7 @@ class PushApi:
             if not streams and not empty:
                 return self._refuse(400, "no entries in this push", "no_entries")
             if streams:
-                await self._intake.push(tenant, caller.labelled(streams))
+                await self._intake.push(tenant, caller.labeled(streams))
         except PushRefused as refused:
             return self._refuse(refused.status, refused.text, refused.reason)
         except TimeoutError:

@@ -27,7 +27,7 @@ class Caller:
         self._tenant = tenant
         self._tenants = tenants
         self._labels = dict(labels)
-        self._labelled: dict[str, str] = {}
+        self._labeled: dict[str, str] = {}
 
     def tenant(self, named: str) -> str:
         """The tenant that its push is for, given what it named. Raise PushRefused for one it may not name."""
@@ -40,20 +40,20 @@ class Caller:
             raise PushRefused(403, f"{who} may not push for tenant {named[:200]}", "tenant")
         return named
 
-    def labelled(self, streams: list[PushedStream]) -> list[PushedStream]:
+    def labeled(self, streams: list[PushedStream]) -> list[PushedStream]:
         """The streams with the client's own labels."""
         if not self._labels:
             return streams
         return [stream._replace(labels=self._with_labels(stream.labels)) for stream in streams]
 
     def _with_labels(self, labels: str) -> str:
-        found = self._labelled.get(labels)
+        found = self._labeled.get(labels)
         if found is None:
-            if len(self._labelled) >= _REMEMBERED:
-                self._labelled.clear()
+            if len(self._labeled) >= _REMEMBERED:
+                self._labeled.clear()
             found = format_labels({**parse_labels(labels), **self._labels})
             if len(labels) <= 1024:
-                self._labelled[labels] = found
+                self._labeled[labels] = found
         return found
 
 

@@ -13,7 +13,7 @@ from appliance.relay.listen.push_refused import PushRefused, too_large
 Body = bytes | bytearray
 
 _GZIP_MEMBERS = 1000
-# Logs shrink to a tenth; one line repeated shrinks to a hundredth, its time stamps being different.
+# Logs shrink to a tenth; one line repeated shrinks to a hundredth, its timestamps being different.
 _RATIO = 100
 _JSON_TIMES = 4  # bytes of objects for each of a JSON body
 _ALWAYS = 4 * 2**20  # bytes that may come out of however little

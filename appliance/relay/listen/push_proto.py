@@ -2,7 +2,7 @@
 
 Every nested message is walked by the compiled scan, as one that Loki cannot decode would make it
 refuse the whole batch it ended up in. What else stands in a stream (`hash`, fields of tomorrow) is
-left out, and a time stamp that int64 nanoseconds cannot say is replaced: both without an object for
+left out, and a timestamp that int64 nanoseconds cannot say is replaced: both without an object for
 each entry. Labels are not parsed here.
 Source: loki/pkg/push/push.proto, protobuf.dev/programming-guides/encoding.
 """
@@ -49,7 +49,7 @@ class PushedStream(NamedTuple):
 def split_push(body: bytes | bytearray, max_streams: int, max_entries: int = 2**31) -> list[SplitStream]:
     """The streams of a PushRequest, in order.
 
-    A time stamp that does not fit into int64 nanoseconds is replaced by the nearest that does. Raises
+    A timestamp that does not fit into int64 nanoseconds is replaced by the nearest that does. Raises
     MalformedPushRequest or PushTooLarge.
     """
     if body.count(b"\n") > max_streams and _streams(body, max_streams) > max_streams:
@@ -105,7 +105,7 @@ def _closely(body: bytes | bytearray, at: int, end: int, count: int) -> SplitStr
         if tag == _LABELS:
             labels = bytes(body[read_varint(body, content)[1] : at])
     entries += memoryview(body)[run:end]
-    # Once more, now that nothing else stands in it: what is still odd is odd by its time stamps.
+    # Once more, now that nothing else stands in it: what is still odd is odd by its timestamps.
     oldest, newest, plain = _scan_wrapped(entries)
     del entries[:_WRAP]
     if plain or not count:
@@ -118,7 +118,7 @@ _WRAP = 8  # bytes in front of entries that make a whole push of them
 
 
 def _scan_wrapped(entries: bytearray) -> tuple[int, int, bool]:
-    """Oldest and newest time stamp of entries that have _WRAP bytes in front, and whether all can be said."""
+    """Oldest and newest timestamp of entries that have _WRAP bytes in front, and whether all can be said."""
     size = len(entries) - 6
     entries[0] = 0x0A
     for place in range(5):  # a number may be written longer than it need be
@@ -131,7 +131,7 @@ def _scan_wrapped(entries: bytearray) -> tuple[int, int, bool]:
 
 
 def _restamped(entries: bytes) -> tuple[bytes, int, int]:
-    """Entries with time stamps that int64 nanoseconds can say, their oldest and their newest."""
+    """Entries with timestamps that int64 nanoseconds can say, their oldest and their newest."""
     out = bytearray()
     oldest, newest = 2**63, 0
     at = 0
@@ -253,7 +253,7 @@ def _chunk(entries: bytes, count: int) -> SplitStream:
 
 
 def shortened(entry: bytes, size: int) -> tuple[int, bytes, bytes]:
-    """Time stamp, the first `size` bytes of the line, and the encoded metadata of one `entries` field.
+    """Timestamp, the first `size` bytes of the line, and the encoded metadata of one `entries` field.
 
     Metadata of more than `size` bytes is left out.
     """

@@ -155,7 +155,7 @@ class Listener:
     def admit(self, connection: Connection) -> bool:
         if len(self.connections) >= self._intake.config.relay.connections.max:
             self._intake.refused()
-            log.warning("a connection was refused: there are too many", extra={"limit": len(self.connections)})
+            log.warning("a connection was refused: too many are open", extra={"limit": len(self.connections)})
             return False
         self.connections.add(connection)
         return True

@@ -37,7 +37,7 @@ class StreamPart(NamedTuple):
     entries: int
     oldest_ns: int
     newest_ns: int
-    """Unix nanoseconds; 0 for an entry without time stamp."""
+    """Unix nanoseconds; 0 for an entry without timestamp."""
 
 
 class Entry(NamedTuple):
@@ -109,13 +109,13 @@ def entries_of(body: bytes, part: StreamPart) -> list[Entry]:
 
 
 class RawEntry(NamedTuple):
-    """One entry of a part as it is encoded, of which only the time stamp is known."""
+    """One entry of a part as it is encoded, of which only the timestamp is known."""
 
     timestamp_ns: int
     field: bytes
     """The whole field, tag and length included."""
     rest: bytes | None
-    """What follows the time stamp, line and metadata; None if that does not come first."""
+    """What follows the timestamp, line and metadata; None if that does not come first."""
 
     def decoded(self) -> Entry:
         """The entry. Raises MalformedPush."""
@@ -123,7 +123,7 @@ class RawEntry(NamedTuple):
         return _entry(self.field, first, last)
 
     def restamped(self, timestamp_ns: int, more: Iterable[tuple[str, str]]) -> bytes:
-        """The field with another time stamp, and pairs added to its metadata; `rest` has to be known."""
+        """The field with another timestamp, and pairs added to its metadata; `rest` must be known."""
         assert self.rest is not None
         return _bytes_field(_ENTRIES, _encode_timestamp(timestamp_ns) + self.rest + _encode_metadata(more))
 
@@ -133,7 +133,7 @@ def raw_entries(body: bytes, part: StreamPart) -> Iterator[RawEntry]:
     _, start = _varint(body, part.offset + 1, len(body))
     for tag, field, first, last in _fields(body, start, part.offset + part.length):
         if tag == _ENTRIES:
-            # The length of a time stamp is a number below 128.
+            # The length of a timestamp is a number below 128.
             behind = first + 2 + body[first + 1] if last - first > 1 and body[first] == _TIMESTAMP else last + 1
             rest = body[behind:last] if behind <= last else None
             yield RawEntry(_entry_timestamp(body, first, last), body[field:last], rest)

@@ -32,13 +32,13 @@ class Rejection:
     allowed: int = 0
     """Bytes, pairs, or bytes a second that are allowed."""
     cutoff_ns: int = 0
-    """Oldest acceptable time stamp, cut to the second; the last that was named."""
+    """Oldest acceptable timestamp, cut to the second; the last that was named."""
     first_cutoff_ns: int = 0
     """The first that was named: it grows while Loki takes newer entries of the same push."""
     ignored: int = 0
     """How many entries of the stream were refused."""
     stamps_ns: tuple[int, ...] = ()
-    """Time stamps of refused entries, as many as were listed."""
+    """Timestamps of refused entries, as many as were listed."""
 
     @property
     def reason(self) -> str:
@@ -85,7 +85,7 @@ def _strings(value: object) -> Iterator[str]:
 
 
 def rejections_of(body: str) -> tuple[Rejection, ...]:
-    """All rejections in an answer, each stream and limit once, with all time stamps named for it."""
+    """All rejections in an answer, each stream and limit once, with all timestamps named for it."""
     text = plain_text(body)
     found: dict[tuple[str, str], Rejection] = {}
     taken: list[tuple[int, int]] = []

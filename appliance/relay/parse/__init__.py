@@ -1,4 +1,4 @@
-"""From the bytes of a message to a record: headers, dialects, time stamps. Pure functions.
+"""From the bytes of a message to a record: headers, dialects, timestamps. Pure functions.
 
 `read` is the one entry. A priority is cut off, then a time, then the first that fits is taken: RFC 5424
 (`rfc5424`), a well-formed RFC 3164 header (`rfc3164.plain`), a dialect of the table (`dialects`), what a
@@ -19,8 +19,8 @@ _PRIORITY = re.compile(rb"<(1[0-8][0-9]|19[01]|[0-9]{1,2}|0[0-9]{2})>")
 def read(raw: bytes, now: float, *, utc_offset: float | None = None) -> Record:
     """Read one message, as it was received; what is not understood stays in the text.
 
-    `now` (Unix seconds) gives a time stamp without a year the year that brings it nearest; `utc_offset`
-    (seconds) is that of time stamps without a zone, by default what this machine's zone had then. Never raises.
+    `now` (Unix seconds) gives a timestamp without a year the year that brings it nearest; `utc_offset`
+    (seconds) is that of timestamps without a zone, by default what this machine's zone had then. Never raises.
     """
     return _read(raw.rstrip(b"\r\n"), now, utc_offset, DEFAULT_PRIORITY, 0)
 

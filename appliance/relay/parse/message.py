@@ -35,7 +35,7 @@ class Message:
         return "nopri" in self.words
 
     def take(self, stamp: timestamps.Stamp, source: bytes) -> None:
-        """Take a time stamp found in `source`, behind which the body begins."""
+        """Take a timestamp found in `source`, behind which the body begins."""
         self.stamp = stamp.text
         self.has_zone = stamp.has_zone
         self.body = source[stamp.end :]
@@ -45,7 +45,7 @@ class Message:
             self.words += ("unsynced",)
 
     def take_time(self, source: bytes, start: int = 0) -> bool:
-        """Take the time stamp at `start` of `source`, if one is there."""
+        """Take the timestamp at `start` of `source`, if one is there."""
         stamp = timestamps.leading(source, start, self.now, self.utc_offset)
         if stamp is None:
             return False

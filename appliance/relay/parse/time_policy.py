@@ -1,6 +1,6 @@
 """Which time an entry bears: the message's own while it is believable, else that of its receipt.
 
-Pure but for reading the zone database. A clock that is wrong, or a time stamp without year or zone,
+Pure but for reading the zone database. A clock that is wrong, or a timestamp without year or zone,
 must not put an entry where Loki refuses it or where nobody looks for it.
 """
 
@@ -15,7 +15,7 @@ _REMEMBERED_SENDERS = 10000
 
 
 class Belief(NamedTuple):
-    """Limits for one sender, in nanoseconds, and how its time stamps are read."""
+    """Limits for one sender, in nanoseconds, and how its timestamps are read."""
 
     received: bool
     max_past: int
@@ -25,7 +25,7 @@ class Belief(NamedTuple):
 
 
 class TimePolicy:
-    """Decides about time stamps by sender."""
+    """Decides about timestamps by sender."""
 
     def __init__(self, settings: model.TimeSettings) -> None:
         self.default = _belief(settings, None)
@@ -36,7 +36,7 @@ class TimePolicy:
 
     @property
     def always_ask(self) -> bool:
-        """Whether a time stamp near its receipt can need a decision too."""
+        """Whether a timestamp near its receipt can need a decision too."""
         beliefs = [self.default, *(belief for _, belief in self._rules)]
         return any(belief != self.default or belief.received for belief in beliefs)
 
@@ -63,7 +63,7 @@ class TimePolicy:
     def believe(self, stamp: int, received: int, has_zone: bool, sender: bytes, text: bytes) -> tuple[int, str]:
         """The time to use (ns), and a word for what was repaired, empty for nothing.
 
-        `text` is the RFC 3339 time stamp that `stamp` was read from: its digits are the sender's
+        `text` is the RFC 3339 timestamp that `stamp` was read from: its digits are the sender's
         wall clock, which counts again when the sender's zone is configured and it sent none.
         """
         belief = self.of(sender)

@@ -65,7 +65,7 @@ _OPENING = frozenset(b"*.: [")
 
 
 class Stamp(NamedTuple):
-    """A time stamp that was read."""
+    """A timestamp that was read."""
 
     text: bytes
     """RFC 3339."""
@@ -79,7 +79,7 @@ class Stamp(NamedTuple):
 
 
 def leading(data: bytes, start: int, now: float, utc_offset: float | None) -> Stamp | None:
-    """Return the time stamp at `start` of `data`, None if there is none that can be right.
+    """Return the timestamp at `start` of `data`, None if there is none that can be right.
 
     `now` (Unix seconds) decides about a year that is missing, `utc_offset` (seconds) about the zone.
     """

@@ -1,4 +1,4 @@
-"""Names and notations of time zones behind a time stamp, as devices write them.
+"""Names and notations of time zones behind a timestamp, as devices write them.
 
 RFC 3339 knows offsets only. A name with one meaning among the senders of logs is turned into its offset;
 a name with several (IST, BST, …) or a POSIX one (`TZ-6`, whose sign may mean either) is a zone, and so

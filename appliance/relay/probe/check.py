@@ -42,7 +42,7 @@ _IN_USE = os.strerror(errno.EADDRINUSE)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one step found: `ok` None means that it is worth a look but keeps nothing from working."""
+    """What one step found: `ok` None means that it deserves attention but breaks nothing."""
 
     step: str
     ok: bool | None
@@ -77,7 +77,7 @@ def check_secrets(config: Config) -> Iterator[Finding]:
 
 
 def check_spool(spool: Spool) -> Finding:
-    """Tell whether the spool can be written, and has the room it is allowed to take."""
+    """Return whether the spool can be written, and has the room it is allowed to take."""
     step, path = "spool", Path(spool.path)
     place = path
     while not place.exists() and place != place.parent:
@@ -115,11 +115,11 @@ def _not_ours(step: str, place: Path) -> Finding:
         owner = pwd.getpwuid(place.stat().st_uid).pw_name
     except (KeyError, OSError):
         owner = "its owner"
-    return Finding(step, None, f"not looked at: {place} belongs to {owner}", "needs root: `appliance check`")
+    return Finding(step, None, f"not checked: {place} belongs to {owner}", "needs root: `appliance check`")
 
 
 def relay_answers(http: Endpoint) -> bool:
-    """Tell whether a relay is running with its HTTP listener there."""
+    """Return whether a relay is running with its HTTP listener there."""
     host = http.host if http.host not in ("", "0.0.0.0", "::") else "127.0.0.1"
     connection = HTTPConnection(host, http.port, timeout=2)
     try:
@@ -133,7 +133,7 @@ def relay_answers(http: Endpoint) -> bool:
 
 
 def check_port(step: str, endpoint: Endpoint) -> Finding:
-    """Tell whether an address could be listened on now."""
+    """Return whether an address could be listened on now."""
     try:
         found = socket.getaddrinfo(
             endpoint.host or None, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -194,7 +194,7 @@ def check_loki(loki: Loki, *, within: float = _CONNECT_TIMEOUT) -> Iterator[Find
             yield finding
             if finding.ok is False:
                 return
-    # What is left of the time, for whoever waits for the answer; a second for a Loki that is only slow.
+    # What is left of the time, for those waiting for the answer; a second for a Loki that is only slow.
     left = Duration(min(loki.timeout, max(1.0, deadline - time.monotonic())))
     yield from _check_http(msgspec.structs.replace(loki, timeout=left))
 
@@ -295,11 +295,11 @@ def _ask_loki(client: LokiClient, loki: Loki) -> Iterator[Finding]:
             yield Finding("ready", False, diagnosis.cause, diagnosis.remedy)
             return
         if ready.status == 200:
-            yield Finding("ready", True, "Loki says that it is ready")
+            yield Finding("ready", True, "Loki reports that it is ready")
         elif ready.status == 503:
             words = " ".join(ready.body.split())[:120]
             yield Finding(
-                "ready", None, f"Loki is starting: {words}", "wait a little, and look at Loki's log if it stays"
+                "ready", None, f"Loki is starting: {words}", "wait a moment, then check Loki's log if it stays"
             )
     # An empty push has nothing to store: whoever may push is told so by Loki itself.
     answer = client.push(bytes(cramjam.snappy.compress_raw(b"")))

@@ -1,4 +1,4 @@
-"""Is Loki there? One answer within seconds, for whoever must not wait: apply, tests, the console."""
+"""Is Loki there? One answer within seconds, for those who must not wait: apply, tests, the console."""
 
 from appliance.config.model import Loki
 from appliance.relay.probe.check import Finding, check_loki

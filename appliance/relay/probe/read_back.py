@@ -165,7 +165,7 @@ def _no_queries(answer: Answer) -> Finding:
         "count",
         None,
         f"the push was accepted, but the query API is not reachable ({said}): a gateway may allow only pushes",
-        "look for the lines in Grafana, or run this where Loki answers queries",
+        "check for the lines in Grafana, or run this where Loki answers queries",
     )
 
 
@@ -175,12 +175,12 @@ def _verdict(counts: list[Counted], diagnosis: Diagnosis) -> Finding:
     if found == sent:
         return Finding("count", True, detail)
     if found > sent:
-        return Finding("count", False, detail, "something between here and Loki repeats pushes")
+        return Finding("count", False, detail, "something between here and Loki duplicates pushes")
     if diagnosis.kind is Kind.PARTIAL:
         return Finding("count", False, f"{detail}: {diagnosis.cause}", diagnosis.remedy)
     return Finding(
         "count",
         False,
         f"{detail}, though Loki said that it took them all",
-        "look at Loki's limits for this tenant, streams first, and at discarded samples in its metrics",
+        "check Loki's limits for this tenant, streams first, and at discarded samples in its metrics",
     )

@@ -58,7 +58,7 @@ def trial(config: Config, way: Way, text: str, *, timeout: float) -> Iterator[Fi
     found = find(config, mark, started, timeout)
     if found is None:
         detail = f"the line was not in Loki within {timeout:g} s; it is not lost, it waits here"
-        yield Finding("arrived", False, detail, "`appliance status` says what keeps it")
+        yield Finding("arrived", False, detail, "`appliance status` shows the cause")
         return
     labels = ", ".join(f"{name}={value}" for name, value in sorted(found.labels.items()))
     yield Finding("arrived", True, f"in Loki after {time.time() - started:.1f} s: {labels}")
@@ -101,7 +101,8 @@ def send(way: Way, data: bytes) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise ApplianceError(
-            f"{way.name} does not take the message ({way.host}:{way.port}: {reason})", hint="is the forwarder running?"
+            f"{way.name} does not accept the message ({way.host}:{way.port}: {reason})",
+            hint="is the forwarder running?",
         ) from None
 
 
@@ -131,7 +132,7 @@ def find(
             if now() >= deadline:
                 if answer.status != 200:
                     said = answer.detail or " ".join(answer.body.split())[:200] or answer.code
-                    raise ApplianceError(f"Loki does not answer queries: {said}", hint="look for the line in Grafana")
+                    raise ApplianceError(f"Loki does not answer queries: {said}", hint="check for the line in Grafana")
                 return None
             sleep(0.5)
     finally:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from appliance.relay.hot import Conn
 
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 300), (socket.TCP_KEEPINTVL, 30), (socket.TCP_KEEPCNT, 4))
-"""Seconds and tries after which a peer that has vanished is given up, as rsyslog's inputs do here."""
+"""Seconds and tries after which a peer that has vanished is dropped, as rsyslog's inputs do here."""
 
 
 class Framing(NamedTuple):

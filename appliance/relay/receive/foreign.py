@@ -1,7 +1,7 @@
 """Tells from a connection's first bytes that its sender does not speak syslog but another protocol.
 
 Pure. Only what no syslog sender writes is recognized: whatever is in doubt is a message. An answer, where
-the protocol has a short one, makes the other side say at once what is wrong instead of waiting.
+the protocol has a short one, makes the other side report the problem at once instead of waiting.
 """
 
 import re
@@ -49,7 +49,7 @@ _FIRST = frozenset(b"\x16\x80GHPDOCTS\x0301")
 
 
 def is_unreadable(first: bytes) -> bool:
-    """Tell whether no text begins so; what stands between frames may come before it."""
+    """Return whether no text begins so; what stands between frames may come before it."""
     return bool(first) and first[0] in _CONTROL
 
 

@@ -192,7 +192,7 @@ class Listener:
         if oldest is None or now - oldest.last_read < self.bounds.idle:
             self._looked = now
             return False
-        log.info("a silent connection is closed for another", extra={"peer": oldest.sender})
+        log.info("an idle connection was closed to make room for another", extra={"peer": oldest.sender})
         self._end(oldest)
         return True
 
@@ -200,4 +200,4 @@ class Listener:
         self._counts.refused.setdefault(bound, Trouble()).note(sender, time.time())
         if sender:
             extra = {"peer": sender, "bound": bound, "key": f"refused {bound}"}
-            log.warning("a connection was refused: there are too many", extra=extra)
+            log.warning("a connection was refused: too many are open", extra=extra)

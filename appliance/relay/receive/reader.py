@@ -219,7 +219,7 @@ class Reader:
             self._next_try = time.monotonic() + _RETRY
             return False
         if counts.blocked_since:
-            log.info("senders are read again", extra={"seconds": round(time.time() - counts.blocked_since, 1)})
+            log.info("reading from senders again", extra={"seconds": round(time.time() - counts.blocked_since, 1)})
             counts.blocked, counts.blocked_since = "", 0.0
         self._lines = b""
         taken, self._taken = self._taken, []

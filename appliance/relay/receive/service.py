@@ -71,7 +71,7 @@ class Receiver:
             try:
                 self._table = Table(_bounds(config).total, max_message + _COUNT, time.time_ns())
             except OSError as error:  # without it only what is unfinished in a restart would suffer
-                log.warning("unfinished messages will not outlive a restart", extra={"error": str(error)})
+                log.warning("unfinished messages will not survive a restart", extra={"error": str(error)})
         self._reader = Reader(handover, self._table, self._counts, max_message, self._close)
         self._listener = Listener(
             self._counts,
@@ -193,7 +193,7 @@ class Receiver:
             numbers.write(self._counts, self._stats)
         except OSError as error:
             if self._tells:
-                log.warning("the numbers cannot be written", extra={"path": self._stats, "error": str(error)})
+                log.warning("the statistics cannot be written", extra={"path": self._stats, "error": str(error)})
             self._tells = False
 
     def _tell_listening(self) -> None:
@@ -230,7 +230,7 @@ class Receiver:
         except ApplianceError as error:
             self._counts.reload_failure = error.message
             reason = {"reason": error.message, "hint": error.hint}
-            log.error("the new configuration was not taken", extra=reason)
+            log.error("the new configuration was refused", extra=reason)
         self._write_counts()
         self._notifier.ready()
         self._tell_listening()
@@ -251,7 +251,7 @@ class Receiver:
         _allow_files(self._listener.bounds.total)
         self._config = config
         self._counts.reload_failure = ""
-        log.info("the configuration was read again", extra={"connections": len(self._connections)})
+        log.info("the configuration was reloaded", extra={"connections": len(self._connections)})
 
     def _keep_listener(self) -> None:
         if self._listener.endpoint is not None and self._listener.socket is not None:
@@ -299,7 +299,9 @@ def _allow_files(connections: int) -> None:
         allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
         if allowed < wanted:
-            log.warning("fewer files may be open than connections ask for", extra={"limit": allowed, "wanted": wanted})
+            log.warning(
+                "the limit on open files is lower than the connections need", extra={"limit": allowed, "wanted": wanted}
+            )
 
 
 def run(config: model.Config, read_config: Callable[[], model.Config], handover: Handover, stats: Path) -> int:

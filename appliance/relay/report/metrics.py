@@ -71,11 +71,11 @@ class Metrics:
 
     def _about_relay(self) -> Iterator[Metric]:
         parts = self._parts
-        yield _gauge("build_info", "1, labelled with the version.", {("version",): {(__version__,): 1}})
+        yield _gauge("build_info", "1, labeled with the version.", {("version",): {(__version__,): 1}})
         yield _gauge("start_time_seconds", "When the relay started, Unix time.", parts.started)
-        yield _gauge("ready", "1 while the relay can take logs.", float(not parts.not_ready()))
+        yield _gauge("ready", "1 while the relay accepts logs.", float(not parts.not_ready()))
         yield _gauge("threads", "Threads of the relay.", read_process().threads)
-        yield _counter("config_reloads", "Configurations taken since start.", parts.reloads)
+        yield _counter("config_reloads", "Configurations loaded since start.", parts.reloads)
         yield _counter("config_reload_failures", "Configurations refused since start.", parts.reload_failures)
         yield _counter(
             "log_lines_suppressed", "Lines of the relay's own log not written, by its limit.", self._suppressed()
@@ -84,15 +84,15 @@ class Metrics:
     def _inputs(self) -> Iterator[Metric]:
         parts, stats = self._parts, self._parts.intake.stats
         push, server = parts.push.stats, parts.push.server.stats
-        yield _counter("input_messages", "Messages taken, by input.", _by("input", stats.messages))
-        yield _counter("input_bytes", "Bytes of messages taken, by input.", _by("input", stats.bytes))
+        yield _counter("input_messages", "Messages received, by input.", _by("input", stats.messages))
+        yield _counter("input_bytes", "Bytes of messages received, by input.", _by("input", stats.bytes))
         connections = {**stats.connections, "push": server.connections}
         yield _gauge("input_connections", "Open connections, by input.", _by("input", connections))
         yield _counter("connections", "Connections accepted.", stats.connections_total + server.connections_total)
         yield _counter(
             "connections_refused", "Connections over the limit, closed at once.", stats.refused + server.refused
         )
-        yield _gauge("ack_pending_messages", "Messages taken and not yet acknowledged.", stats.ack_pending)
+        yield _gauge("ack_pending_messages", "Messages received and not yet acknowledged.", stats.ack_pending)
         yield _counter("frames_cut", "Messages longer than relay.connections.max_message, cut.", stats.frames_cut)
         yield _counter(
             "protocol_errors", "Connections closed because their framing could not be followed.", stats.protocol_errors
@@ -101,12 +101,16 @@ class Metrics:
         yield _counter("repaired_entries", "Entries repaired on arrival or for Loki, by reason.",
                        _by("reason", merged([stats.repaired, parts.sender.stats.repaired])))  # fmt: skip
         given_up = merged([stats.dropped, parts.spool.stats.dropped, parts.sender.stats.dead_lettered])
-        yield _counter("dropped_entries", "Entries given up, by reason.", _by("reason", given_up))
+        yield _counter("dropped_entries", "Entries dropped, by reason.", _by("reason", given_up))
         dead = parts.dead_letters
-        yield _counter("dead_letters_given_up", "Dead letters deleted to keep their bound, the oldest.", dead.given_up)
+        yield _counter("dead_letters_given_up", "Oldest dead letters deleted to stay within the limit.", dead.given_up)
         yield _gauge("dead_letters", "Dead letters on disk, by reason.", _by("reason", dead.store.reasons()))
-        yield _gauge("dead_letters_unwritten", "Dead letters that wait in memory for the disk.", dead.unwritten)
-        yield _gauge("acknowledgements_held", "1 while they are held, as the spool is full.", float(stats.holding))
+        yield _gauge("dead_letters_unwritten", "Dead letters in memory that could not be written yet.", dead.unwritten)
+        yield _gauge(
+            "acknowledgements_held",
+            "1 while acknowledgements are held because the spool is full.",
+            float(stats.holding),
+        )
         yield _counter("push_requests_accepted", "Requests of the push API answered 204.", push.accepted)
         yield _counter(
             "push_requests_refused", "Requests of the push API refused, by reason.", _by("reason", push.refused)
@@ -126,15 +130,15 @@ class Metrics:
     def _spool(self) -> Iterator[Metric]:
         spool, stats = self._parts.spool, self._parts.spool.stats
         oldest = spool.head(1)
-        yield _gauge("spool_batches", "Batches on disk that Loki has not taken.", stats.segments)
+        yield _gauge("spool_batches", "Batches on disk that Loki has not accepted.", stats.segments)
         yield _gauge("spool_entries", "Entries in them.", stats.entries)
         yield _gauge("spool_bytes", "Bytes of them.", stats.bytes)
         yield _gauge("spool_max_bytes", "relay.spool.max_size.", int(spool.settings.max_size))
         yield _gauge("spool_oldest_age_seconds", "Age of the oldest batch.",
                      max(0.0, time.time() - oldest[0].created_ms / 1000) if oldest else 0)  # fmt: skip
-        yield _gauge("spool_full", "1 while the spool takes nothing more.", float(bool(spool.no_room()) or stats.full))
+        yield _gauge("spool_full", "1 while the spool is full.", float(bool(spool.no_room()) or stats.full))
         yield _counter("spool_batches_written", "Batches written.", stats.written)
-        yield _counter("spool_batches_removed", "Batches removed, sent or given up.", stats.removed)
+        yield _counter("spool_batches_removed", "Batches removed: sent or dropped.", stats.removed)
         yield _counter("spool_batches_set_aside", "Unreadable batches moved out of the way.", stats.set_aside)
         yield _gauge("spool_sync_seconds", "How long the last commit to disk took.", stats.last_sync_seconds)
 
@@ -143,10 +147,10 @@ class Metrics:
         yield _gauge("loki_state", "1 for the sender's state.",
                      _by("state", {state: int(str(stats.state) == state) for state in _STATES}))  # fmt: skip
         yield _counter("loki_requests", "Pushes made, whatever their answer.", stats.pushes)
-        yield _counter("loki_pushed_entries", "Entries that Loki took.", stats.pushed_entries)
+        yield _counter("loki_pushed_entries", "Entries that Loki accepted.", stats.pushed_entries)
         yield _counter("loki_pushed_bytes", "Their bytes, uncompressed.", stats.pushed_bytes)
-        yield _counter("loki_sent_bytes", "Bytes of the bodies that Loki took.", stats.sent_bytes)
-        yield _gauge("loki_requests_in_flight", "Pushes under way.", stats.in_flight)
+        yield _counter("loki_sent_bytes", "Bytes of request bodies that Loki accepted.", stats.sent_bytes)
+        yield _gauge("loki_requests_in_flight", "Pushes in flight.", stats.in_flight)
         yield _gauge(
             "loki_held_streams", "Streams that wait for their rate or for a push of their own.", stats.held_streams
         )
@@ -184,11 +188,11 @@ class Metrics:
                      _by("writer", {name: one.backlog for name, one in writers.items()}))  # fmt: skip
         yield _gauge("handover_oldest_age_seconds", "How long the first record not read waits.",
                      max(0.0, time.time() - handover.oldest) if handover.oldest is not None else 0.0)  # fmt: skip
-        yield _gauge("handover_gate_shut", "1 while a writer holds its senders back, by writer.",
+        yield _gauge("handover_gate_shut", "1 while a writer holds back its senders, by writer.",
                      _by("writer", {name: float(one.shut) for name, one in writers.items()}))  # fmt: skip
         yield _counter("handover_torn_records", "Records without an end, by writer: it was killed in them.",
                        _by("writer", {name: one.torn for name, one in writers.items()}))  # fmt: skip
-        yield _counter("handover_unreadable_bytes", "Bytes the disk did not give back, by writer.",
+        yield _counter("handover_unreadable_bytes", "Bytes that could not be read back from disk, by writer.",
                        _by("writer", {name: one.unreadable for name, one in writers.items()}))  # fmt: skip
         rsyslog = self._parts.rsyslog()
         yield _gauge(
@@ -203,7 +207,9 @@ class Metrics:
         yield _gauge("rsyslog_stalled", "1 while messages wait in rsyslog and none leaves.", float(rsyslog.stalled))
         yield _counter("rsyslog_suspended", "Times an action of rsyslog was suspended.", rsyslog.suspended)
         yield _counter("rsyslog_failed_messages", "Messages an action of rsyslog failed for.", rsyslog.failed)
-        yield _counter("rsyslog_input_messages", "Messages rsyslog took, by input.", _by("input", rsyslog.submitted))
+        yield _counter(
+            "rsyslog_input_messages", "Messages rsyslog received, by input.", _by("input", rsyslog.submitted)
+        )
 
     def _receiver(self) -> Iterator[Metric]:
         receiver = receiver_status(self._parts.receiver(), time.time())
@@ -213,7 +219,7 @@ class Metrics:
             return
         yield _gauge("receiver_connections", "Connections open to the receiver.", receiver.connections)
         yield _counter("receiver_connections_accepted", "Connections it accepted.", receiver.connections_total)
-        yield _counter("receiver_messages", "Messages it took.", receiver.messages)
+        yield _counter("receiver_messages", "Messages it received.", receiver.messages)
         yield _counter("receiver_bytes", "Their bytes.", receiver.bytes)
         yield _counter("receiver_frames_cut", "Messages longer than relay.connections.max_message, cut.", receiver.cut)
         yield _counter("receiver_unterminated_messages", "Messages without their end, kept.", receiver.unterminated)
@@ -221,7 +227,7 @@ class Metrics:
                        _by("protocol", {key: one.count for key, one in receiver.foreign.items()}))  # fmt: skip
         yield _counter("receiver_unreadable_connections", "Connections that began with no text.",
                        receiver.unreadable.count)  # fmt: skip
-        yield _counter("receiver_connections_refused", "Connections over a bound, by bound.",
+        yield _counter("receiver_connections_refused", "Connections refused over a limit, by limit.",
                        _by("bound", {key: one.count for key, one in receiver.refused.items()}))  # fmt: skip
         yield _gauge("receiver_blocked", "1 while senders are held back.", float(bool(receiver.blocked)))
 

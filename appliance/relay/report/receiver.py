@@ -69,7 +69,7 @@ def receiver_problems(status: ReceiverStatus, listeners: model.Listeners, now: f
         return  # how it is now nobody knows; that it does not run is its unit's to say
     if status.blocked:
         yield (
-            f"senders by TCP are held back: {status.blocked}",
+            f"senders over TCP are held back: {status.blocked}",
             "bring Loki back or make room on the data disk; the senders keep their lines meanwhile",
         )
     if status.reload_failure:

@@ -44,14 +44,14 @@ class SenderFile:
         except FileNotFoundError:
             return []
         except (OSError, msgspec.MsgspecError) as error:
-            log.warning("the senders of earlier runs are not known", extra={"path": self._path, "reason": str(error)})
+            log.warning("the senders of earlier runs cannot be read", extra={"path": self._path, "reason": str(error)})
             return []
         # Their rates are those of this run: the window begins now and is empty.
         now = time.time()
         return [Source(k.sender, k.input, k.count, k.first_seen, min(k.last_seen, now), now, 0, 0.0) for k in kept]
 
     def due(self) -> bool:
-        """Tell whether it is time to write again."""
+        """Return whether it is time to write again."""
         return time.monotonic() - self._written >= _EVERY
 
     def snapshot(self, sources: Sources) -> bytes:
@@ -74,4 +74,4 @@ class SenderFile:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
             extra = {"key": "senders", "path": str(self._path), "reason": error.strerror}
-            log.warning("the senders are not written down", extra=extra)
+            log.warning("the senders cannot be saved", extra=extra)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 _DECAY = 60.0  # seconds over which the rate averages
 _QUIET = 4 * 3600.0  # seconds without a line before anybody is called silent
-_TIMES = 20.0  # how much longer than its usual pause a sender has to be quiet, to be called silent
+_TIMES = 20.0  # how much longer than its usual pause a sender must be quiet, to be called silent
 _REGULAR = 20  # messages that make a sender one that sends regularly
 _REPORTED = 7 * 86400.0  # seconds after which a silent one is thought gone for good
 
@@ -40,7 +40,7 @@ class Source:
         return self.window_rate * (1.0 - elapsed / _DECAY) + self.window_count / _DECAY
 
     def is_silent(self, now: float, listening_since: float) -> bool:
-        """Tell whether it sent regularly and has been quiet for far longer than usual.
+        """Return whether it sent regularly and has been quiet for far longer than usual.
 
         Time in which nobody listened counts for nothing; a sender that stays away for a week has gone.
         """

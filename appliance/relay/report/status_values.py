@@ -14,7 +14,7 @@ from appliance.relay.report.receiver import ReceiverStatus, receiver_problems
 
 
 class Problem(msgspec.Struct):
-    """Something that is not well: `part` is a word of a closed set, `remedy` a sentence of what to do."""
+    """A problem: `part` is a word of a closed set, `remedy` a sentence of what to do."""
 
     part: str
     problem: str
@@ -120,7 +120,7 @@ class SourceStatus(msgspec.Struct):
 
 
 class SourcesStatus(msgspec.Struct):
-    """`latest` are those seen last, at most 100 of `count`; `silent` those that sent regularly and do so no more.
+    """`latest` are those seen last, at most 100 of `count`; `silent` those that sent regularly and have stopped.
 
     Senders are remembered over restarts: `first_seen` and `messages` begin before the relay did.
     """
@@ -248,13 +248,13 @@ _RECENT = {
     ),
     "restamped": (
         "time",
-        "{} lines bear the time of receipt in the last 15 min: their own is too far from this clock",
+        "{} lines got the time of receipt in the last 15 min: their own is too far from this clock",
         "compare this clock with the senders': `chronyc tracking`; for one sender set relay.time.senders",
     ),
     "udp_dropped": (
         "udp",
         "the kernel dropped {} datagrams in the last 15 min",
-        "raise listeners.udp.receive_buffer, or let the loudest senders use TCP",
+        "raise listeners.udp.receive_buffer, or let the busiest senders use TCP",
     ),
     "rsyslog_discarded": (
         "rsyslog",
@@ -269,7 +269,7 @@ _RECENT = {
     "set_aside": (
         "queue",
         "{} unreadable batches were set aside in the last 15 min",
-        "look at the disk's health; the files are in the directory set-aside of the spool",
+        "check the disk's health; the files are in the directory set-aside of the spool",
     ),
     "streams_overflowed": (
         "streams",
@@ -279,18 +279,18 @@ _RECENT = {
     "label_values_overflowed": (
         "streams",
         "{} label values became metadata in the last 15 min: over labels.guard.max_values_per_label, or too long",
-        "see streams.values_overflowed for the labels; make a label of what has few values, or raise the bound",
+        "see streams.values_overflowed for the labels; use as labels only fields with few values, or raise the limit",
     ),
     "connections_refused": (
         "connections",
         "{} connections were refused in the last 15 min: too many were open",
-        "raise relay.connections.max, or see who connects so often",
+        "raise relay.connections.max, or find out who connects so often",
     ),
 }
 
 
 def problems_of(status: Status, listeners: model.Listeners) -> Iterable[Problem]:
-    """What is not well, the gravest first."""
+    """Return the problems, the most severe first."""
     queue, loki = status.queue, status.loki
     if status.not_ready_reason:
         yield Problem("relay", status.not_ready_reason, "see `journalctl -u appliance-relay`")
@@ -354,7 +354,7 @@ def _handover_problems(status: Status) -> Iterable[Problem]:
         if writer.unreadable_bytes:
             yield Problem(
                 "handover",
-                f"the disk did not give back {writer.unreadable_bytes} bytes that {name} handed over",
+                f"{writer.unreadable_bytes} bytes that {name} handed over could not be read from disk",
                 "replace the disk: see `journalctl -k` for its errors",
             )
         if writer.gate_shut:
@@ -366,7 +366,7 @@ def _handover_problems(status: Status) -> Iterable[Problem]:
     if rsyslog is not None and rsyslog.stalled and not any(one.gate_shut for one in status.handover.writers.values()):
         yield Problem(
             "rsyslog",
-            f"{rsyslog.queue} messages wait in rsyslog and none moves on",
+            f"{rsyslog.queue} messages wait in rsyslog and none leaves",
             "see `journalctl -u rsyslog` and the data disk's health",
         )
 

@@ -353,7 +353,7 @@ class Delivery:
             try:
                 self._to.spool.remove(ref.segment)
             except OSError as error:
-                log.error("a segment that was sent cannot be removed", extra={"reason": error.strerror})
+                log.error("a batch that was sent cannot be removed", extra={"reason": error.strerror})
 
     # ---- dead letters --------------------------------------------------------------------------
 

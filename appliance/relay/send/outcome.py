@@ -87,7 +87,7 @@ class Bound(NamedTuple):
 
 
 class Cutoff(NamedTuple):
-    """The oldest time stamp that Loki takes for a stream."""
+    """The oldest timestamp that Loki takes for a stream."""
 
     labels: str
     cutoff_ns: int

@@ -1,4 +1,4 @@
-"""What of a push may go as it is, and what has to be repaired, split or queued by stream first.
+"""What of a push may go as it is, and what must be repaired, split or queued by stream first.
 
 Pure: from values to values, which `delivery.py` applies before the push. What each stream may do is
 `stream_limits.py`.
@@ -93,7 +93,7 @@ def _apart(one: StreamSlice, part: StreamPart, need: Need, view: View, tally: Ta
 
 
 def repaired_waiting(one: StreamSlice, view: View, tally: Tally) -> StreamSlice | None:
-    """A slice of one stream whose time stamps Loki would refuse by now, repaired; None if it may go as it is."""
+    """A slice of one stream whose timestamps Loki would refuse by now, repaired; None if it may go as it is."""
     if one.repaired:
         return None
     bounds = Bounds.of(view.settings, view.now_ns, 0.05)
@@ -109,7 +109,7 @@ def repaired_waiting(one: StreamSlice, view: View, tally: Tally) -> StreamSlice 
 
 
 def _repaired(one: StreamSlice, part: StreamPart, view: View, tally: Tally) -> bytes | None:
-    """The part with the time stamps replaced that Loki would refuse; None if there are none."""
+    """The part with the timestamps replaced that Loki would refuse; None if there are none."""
     bounds = Bounds.of(view.settings, view.now_ns, 0.1)
     newest, behind_ns = view.limits.newest_ns(part.labels), view.limits.behind_ns
     edge = newest - behind_ns if newest else 0

@@ -242,7 +242,7 @@ class PushQueue:
         return itertools.chain(self.in_flight, self.retry)
 
     def _oldest_waiting(self, now: float) -> int:
-        """Oldest time stamp of all that waits; looked up at most once a second."""
+        """Oldest timestamp of all that waits; looked up at most once a second."""
         if not 0 <= now - self._oldest[0] < 1.0:
             self._oldest = now, min(segment.oldest_ns for segment in self.waiting)
         return min(self._oldest[1], self.waiting[-1].oldest_ns)

@@ -59,7 +59,7 @@ class Refused:
     waiting: list[StreamPart] = field(default_factory=list)
     """Parts of streams that Loki has no room for, and that have no label left to give up."""
     early: list[tuple[str, bytes, int]] = field(default_factory=list)
-    """Entries that only Loki's clock refuses: labels, a `streams` field, and the newest time stamp."""
+    """Entries that only Loki's clock refuses: labels, a `streams` field, and the newest timestamp."""
     dead: list[tuple[str, Entry, str]] = field(default_factory=list)
     """Entries that were repaired already and are refused all the same."""
     tally: Tally = field(default_factory=Tally)
@@ -132,7 +132,7 @@ class Findings:
         self._rest_doubtful |= not one.limit.rest_stored
 
     def _newest_taken(self, slices: Sequence[StreamSlice], read: Read) -> int:
-        """The newest time stamp that Loki took, when it refused as many as it says for being too new; else 0."""
+        """The newest timestamp that Loki took, when it refused as many as it says for being too new; else 0."""
         refused = sum(one.ignored for one in self._rejections if one.limit.learns is Learned.NEWEST)
         if not refused:
             return 0
@@ -190,7 +190,7 @@ class Findings:
                 first += len(some)
 
     def refused_of(self, body: bytes, parts: Iterable[StreamPart], *, repaired: bool, stamp_ns: int) -> Refused:
-        """What was refused of one slice; `stamp_ns` is for entries whose own time stamp is."""
+        """What was refused of one slice; `stamp_ns` is for entries whose own timestamp is."""
         result = Refused()
         for part in parts:
             if not (self._by_stream(body, part, result) or self._by_label(body, part, result, repaired)):
@@ -287,7 +287,7 @@ class Findings:
             result.early.append((part.labels, encode_stream(part.labels, early), newest))
 
     def _only_for_lokis_clock(self, entry: Entry, repaired: bool) -> bool:
-        """Whether an entry that Loki finds too new is not so by our clock: another time stamp would not help."""
+        """Whether an entry that Loki finds too new is not so by our clock: another timestamp would not help."""
         rules, stamp = self._rules, entry.timestamp_ns
         if stamp <= rules.now_ns + _SECOND or (repaired and tried(entry, Reason.TOO_NEW)):
             return True

@@ -1,6 +1,6 @@
 """Repairs entries and labels that Loki refuses, so that what they say arrives all the same.
 
-Pure functions from values to values. A time stamp out of bounds is replaced and the original kept
+Pure functions from values to values. A timestamp out of bounds is replaced and the original kept
 as structured metadata `original_timestamp`; a line or metadata too long is cut; labels too many or
 too long move to metadata. What was done is said in the metadata `repaired`.
 """
@@ -86,9 +86,9 @@ def broken(entry: Entry, bounds: Bounds) -> str | None:
 
 
 def repair(entry: Entry, bounds: Bounds, stamp_ns: int, word: str = "") -> Entry:
-    """The entry within the bounds; `stamp_ns` replaces a time stamp that is not.
+    """The entry within the bounds; `stamp_ns` replaces a timestamp that is not.
 
-    With a `word` the time stamp is replaced whatever it is, for that reason.
+    With a `word` the timestamp is replaced whatever it is, for that reason.
     """
     words = []
     metadata = list(entry.metadata)
@@ -116,7 +116,7 @@ def repair(entry: Entry, bounds: Bounds, stamp_ns: int, word: str = "") -> Entry
 
 
 def out_of_time(stamp_ns: int, bounds: Bounds, edge_ns: int) -> Reason | None:
-    """Why Loki would refuse a time stamp; `edge_ns` is what lies too far behind the newest of its stream."""
+    """Why Loki would refuse a timestamp; `edge_ns` is what lies too far behind the newest of its stream."""
     if stamp_ns < bounds.oldest_ns:
         return Reason.TOO_OLD
     if stamp_ns > bounds.newest_ns:
@@ -125,7 +125,7 @@ def out_of_time(stamp_ns: int, bounds: Bounds, edge_ns: int) -> Reason | None:
 
 
 def restamp(raw: RawEntry, bounds: Bounds, stamp_ns: int, reason: Reason) -> bytes:
-    """The entry, encoded, with another time stamp; what `repair` does, without decoding where that is not needed."""
+    """The entry, encoded, with another timestamp; what `repair` does, without decoding where that is not needed."""
     rest = raw.rest
     if (
         rest is None

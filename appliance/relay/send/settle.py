@@ -291,7 +291,7 @@ def _queued(one: StreamSlice, found: Refused, tally: Tally, at: Situation) -> li
 
 
 def _clock_wait(newest_ns: int, times: int, at: Situation) -> float:
-    """Seconds until Loki's clock takes a time stamp; not long, for the clock may be set right at any time."""
+    """Seconds until Loki's clock takes a timestamp; not long, for the clock may be set right at any time."""
     longest = min(_CLOCK_FIRST * 2.0 ** min(times - 1, 10), _CLOCK_LONGEST)
     if at.clock_skew is None:
         return longest
@@ -300,7 +300,7 @@ def _clock_wait(newest_ns: int, times: int, at: Situation) -> float:
 
 
 def receipt_stamp(one: StreamSlice, newest_ns: int, oldest: float, behind_ns: int, now_ns: int) -> int:
-    """The time stamp for entries whose own is refused: when they were received, as near as Loki takes it.
+    """The timestamp for entries whose own is refused: when they were received, as near as Loki takes it.
 
     `newest_ns` is the newest sent of the stream, `oldest` and `behind_ns` are Loki's limits.
     """

@@ -1,7 +1,7 @@
 """Loki's limits per stream, held on our side, because a 204 hides what Loki refused.
 
 Pure: what was sent so far, and the time, are values; `now` is monotonic, in seconds. For each
-stream of a tenant it knows a token bucket (bytes), the newest time stamp sent, and the newest that
+stream of a tenant it knows a token bucket (bytes), the newest timestamp sent, and the newest that
 Loki may hold, which differs while we do not know what was sent before we started. From these `plan`
 says which parts of a push may go as they are; what is near a limit goes last or alone, so that
 Loki's answer is about it; what is over it waits; what Loki would refuse is repaired first. The common
@@ -39,7 +39,7 @@ class Need(enum.Enum):
 
     LAST = "last"  # in this push, after all others
     QUEUE = "queue"  # alone, in its turn, when the rate allows
-    REPAIR = "repair"  # time stamps replaced first
+    REPAIR = "repair"  # timestamps replaced first
     SPLIT = "split"  # too large for one push of its stream
     REDUCE = "reduce"  # Loki has no room for this stream: fewer labels
 
@@ -91,7 +91,7 @@ class StreamLimits:
     def charge_whole(self, streams: BatchStreams, now: float, now_ns: int, held: dict[str, Any]) -> bool:
         """Charge all streams of a push if nothing at all speaks against sending it as it is.
 
-        False, with nothing charged: its parts have to be looked at one by one. `held` as for `plan`.
+        False, with nothing charged: its parts must be looked at one by one. `held` as for `plan`.
         """
         self._rotate(now)
         renewed = charge_whole(streams, self._streams, held, self._room(now, now_ns), self._generation)
@@ -213,7 +213,7 @@ class StreamLimits:
         return stream is not None and part.oldest_ns < stream.sent_ns - self.behind_ns
 
     def newest_ns(self, labels: str) -> int:
-        """Newest time stamp sent of a stream; 0 if none is known."""
+        """Newest timestamp sent of a stream; 0 if none is known."""
         stream = self._stream(labels)
         return stream.sent_ns if stream is not None else 0
 
@@ -261,7 +261,7 @@ class StreamLimits:
                 stream.exists = True
 
     def _learn_cutoff(self, labels: str, cutoff_ns: int, now: float) -> None:
-        """Loki named the oldest time stamp that it takes for a stream."""
+        """Loki named the oldest timestamp that it takes for a stream."""
         stream = self._stream(labels)
         if stream is not None and cutoff_ns:
             if cutoff_ns > stream.sent_ns - self.behind_ns + _SECOND:

@@ -50,4 +50,7 @@ def move_aside(path: Path, directory: Path, reason: str, bound: int) -> None:
     except FileNotFoundError:
         pass  # gone already, which is what this is for
     except OSError as error:  # it stays where it is, and is out of the way all the same
-        log.error("it cannot be moved", extra={"key": "set aside fails", "file": path.name, "reason": error.strerror})
+        log.error(
+            "an unreadable file cannot be moved",
+            extra={"key": "set aside fails", "file": path.name, "reason": error.strerror},
+        )

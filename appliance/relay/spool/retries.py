@@ -42,7 +42,7 @@ class Retries:
             except OSError as error:
                 log.error("dead letters cannot be sent again", extra={"key": "dead letters", "reason": error.strerror})
         if number:
-            log.info("dead letters are sent again", extra={"lines": number})
+            log.info("dead letters are being sent again", extra={"lines": number})
         return number
 
     async def _write(self, letters: list[KeptLetter]) -> bool:

@@ -29,7 +29,7 @@ class Segment:
     """When it was written, Unix milliseconds."""
     oldest_ns: int
     newest_ns: int
-    """Time stamps of the entries inside, Unix nanoseconds."""
+    """Timestamps of the entries inside, Unix nanoseconds."""
     entries: int
     raw_size: int
     """Bytes before compression."""

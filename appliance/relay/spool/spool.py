@@ -239,7 +239,7 @@ class Spool:
             self._write_marker(Marker(segment.sequence, segment.positions))
         except OSError as error:
             # What it holds was taken from the hand-over files: a relay killed now would take it once more.
-            log.error("the position in the hand-over files cannot be kept", extra={"reason": error.strerror})
+            log.error("the position in the hand-over files cannot be saved", extra={"reason": error.strerror})
 
     def _write_marker(self, marker: Marker) -> None:
         write_marker(self._directory, self._marker, marker)

@@ -13,7 +13,7 @@ class SpoolStats:
     written: int = 0
     removed: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
-    """Entries given up, by reason."""
+    """Entries dropped, by reason."""
     dropped_bytes: dict[str, int] = field(default_factory=dict)
     """Their bytes, uncompressed."""
     set_aside: int = 0

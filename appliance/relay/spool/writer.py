@@ -121,7 +121,7 @@ class SpoolWriter:
             durable = self._spool.stats.written - before
             log.error(error.message, extra={"key": "spool full", "hint": error.hint})
         except OSError as error:
-            full = SpoolFull(f"the spool cannot be synced: {error.strerror}", hint="look at the disk")
+            full = SpoolFull(f"the spool cannot be synced: {error.strerror}", hint="check the disk")
             log.error(full.message, extra={"key": "spool full", "hint": full.hint})
         for batch, segment in pending[:durable]:
             self._call(self._done, batch, segment, None)

@@ -32,7 +32,7 @@ WHY = (
 def objects(
     target: Target, agent: Agent = "alloy", rules: Sequence[Mapping[str, Any]] = alloy.USUAL_RULES
 ) -> list[dict[str, Any]]:
-    """Return all objects in the order in which they have to be made; `rules` are Alloy's."""
+    """Return all objects in the order in which they must be made; `rules` are Alloy's."""
     data = {alloy.CONFIG: alloy.config(target, rules)} if agent == "alloy" else {}
     data |= {fluent_bit.CONFIG: fluent_bit.config(target)} if agent == "fluent-bit" else {}
     data |= {"ca.crt": target.authority.strip() + "\n"} if target.authority else {}

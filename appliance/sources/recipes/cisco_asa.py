@@ -28,7 +28,7 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
             f"logging host inside {at.address} tcp/{at.tls} secure",
             *_AFTER,
         )
-        yield Variant("By TLS (`inside` is the interface that leads here)", "tls", lines, language="text")
+        yield Variant("With TLS (`inside` is the interface that leads here)", "tls", lines, language="text")
     if at.tcp is not None and at.tcp > 1024:
         lines = (*_BEFORE, f"logging host inside {at.address} tcp/{at.tcp}", *_AFTER)
         yield Variant("By TCP", "tcp", lines, language="text")
@@ -41,7 +41,7 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
 KIND = Kind(
     name="cisco-asa",
     title="Cisco ASA",
-    summary="ASA sends by UDP 514, or by TCP and TLS to a port from 1025 on; with `timestamp rfc5424` in UTC.",
+    summary="ASA sends over UDP 514, or over TCP and TLS to a port from 1025 on; with `timestamp rfc5424` in UTC.",
     transports=("tls", "udp", "tcp"),
     variants=_variants,
     check=("On the firewall: `show logging | include host`, then here `appliance status` shows it as a sender.",),

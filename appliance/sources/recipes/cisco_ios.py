@@ -19,7 +19,7 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
     host = f"logging host ipv6 {at.address}" if at.is_ipv6 else f"logging host {at.address}"
     if at.tls is not None:
         yield Variant(
-            "IOS XE 17.2 and later, by TLS", "tls",
+            "IOS XE 17.2 and later, over TLS", "tls",
             (
                 *_BEFORE[:1],
                 "crypto pki trustpoint FORWARDER",
@@ -47,7 +47,7 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
 KIND = Kind(
     name="cisco-ios",
     title="Cisco IOS and IOS XE",
-    summary="IOS sends a syslog of its own, with sequence numbers and a time stamp as it is configured.",
+    summary="IOS sends a syslog of its own, with sequence numbers and a timestamp as it is configured.",
     transports=("tls", "tcp", "udp"),
     variants=_variants,
     check=("On the device: `send log 6 forwarder-test`, then here `appliance status` shows it as a sender.",),

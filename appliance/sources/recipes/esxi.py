@@ -18,7 +18,7 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
     if at.tls is not None:
         log_host = f"ssl://{at.named_host}:{at.tls}{_FORM}"
         yield Variant(
-            "ESXi 8, by TLS", "tls",
+            "ESXi 8, over TLS", "tls",
             (
                 "cat > /tmp/forwarder-ca.crt <<'END'", *at.authority_lines(), "END",
                 "esxcli system security certificatestore add --filename=/tmp/forwarder-ca.crt",
@@ -31,17 +31,17 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
         )  # fmt: skip
     if at.tcp is not None:
         yield Variant(
-            "ESXi 8, by TCP",
+            "ESXi 8, over TCP",
             "tcp",
             (f"esxcli system syslog config set --loghost='tcp://{at.host}:{at.tcp}{_FORM}'", _LONG, *_RELOAD),
         )  # fmt: skip
         yield Variant(
-            "ESXi 6.7 and 7, by TCP", "tcp",
+            "ESXi 6.7 and 7, over TCP", "tcp",
             (f"esxcli system syslog config set --loghost='tcp://{at.host}:{at.tcp}'", *_RELOAD),
         )  # fmt: skip
     if at.udp is not None:
         yield Variant(
-            "Any ESXi, by UDP", "udp",
+            "Any ESXi, over UDP", "udp",
             (f"esxcli system syslog config set --loghost='udp://{at.host}:{at.udp}'", *_RELOAD),
             "UDP cuts lines at about 1 KiB, and ESXi's are often longer.",
         )  # fmt: skip
@@ -61,7 +61,7 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
 KIND = Kind(
     name="esxi",
     title="VMware ESXi and vCenter",
-    summary="ESXi sends by UDP, TCP or TLS, to several servers; ESXi 8 in RFC 5424 when asked to.",
+    summary="ESXi sends over UDP, TCP or TLS, to several servers; ESXi 8 in RFC 5424 when asked to.",
     transports=("tls", "tcp", "udp"),
     variants=_variants,
     check=("On the host: `esxcli system syslog mark --message=forwarder-test`, then here `appliance status`.",),

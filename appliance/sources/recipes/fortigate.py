@@ -24,7 +24,7 @@ def _lines(server: str, port: int, *settings: str) -> tuple[str, ...]:
 def _variants(at: Forwarder) -> Iterator[Variant]:
     if at.tls is not None:
         yield Variant(
-            "By TLS", "tls",
+            "With TLS", "tls",
             (
                 "# System > Certificates > Create/Import > CA Certificate > File:",
                 *at.authority_lines(),
@@ -41,7 +41,7 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
 KIND = Kind(
     name="fortigate",
     title="FortiGate",
-    summary="FortiOS sends key=value lines; mode reliable is RFC 6587 by TCP, with enc-algorithm by TLS.",
+    summary="FortiOS sends key=value lines; mode reliable is RFC 6587 over TCP, with enc-algorithm over TLS.",
     transports=("tls", "tcp", "udp"),
     variants=_variants,
     check=("On the firewall: `diagnose log test`, then here `appliance status` shows it as a sender.",),

@@ -1,4 +1,4 @@
-"""HAProxy: log directly by UDP, or by a ring over TCP and TLS."""
+"""HAProxy: log directly over UDP, or by a ring over TCP and TLS."""
 
 from collections.abc import Iterator
 
@@ -32,11 +32,11 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
         server = f"{at.named_host}:{at.tls} log-proto octet-count ssl verify required ca-file {AUTHORITY}"
         note = f"Put `appliance tls export-ca` there as {AUTHORITY}."
         yield Variant(
-            "HAProxy 2.3 and later, by TLS", "tls", _ring(f"{server} verifyhost {at.name}"), note, "text"
+            "HAProxy 2.3 and later, over TLS", "tls", _ring(f"{server} verifyhost {at.name}"), note, "text"
         )  # fmt: skip
     if at.tcp is not None:
         server = f"{at.host}:{at.tcp} log-proto octet-count"
-        yield Variant("HAProxy 2.3 and later, by TCP", "tcp", _ring(server), "", "text")
+        yield Variant("HAProxy 2.3 and later, over TCP", "tcp", _ring(server), "", "text")
     if at.udp is not None:
         lines = (
             "global",
@@ -45,13 +45,13 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
             "",
             *_DEFAULTS,
         )
-        yield Variant("Any HAProxy, by UDP", "udp", lines, "", "text")
+        yield Variant("Any HAProxy, over UDP", "udp", lines, "", "text")
 
 
 KIND = Kind(
     name="haproxy",
     title="HAProxy",
-    summary="HAProxy sends RFC 5424 by UDP, or from a ring in memory by TCP and TLS, octet-counted.",
+    summary="HAProxy sends RFC 5424 over UDP, or from a ring in memory over TCP and TLS, octet-counted.",
     transports=("tls", "tcp", "udp"),
     variants=_variants,
     check=("haproxy -c -f /etc/haproxy/haproxy.cfg; reload; a request later `appliance status` shows it as a sender.",),

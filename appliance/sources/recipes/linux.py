@@ -8,11 +8,11 @@ from appliance.sources.rsyslog_action import action, bring_certificates
 
 FILE = "/etc/rsyslog.d/90-forwarder.conf"
 _TITLES: dict[Transport, str] = {
-    "relp_tls": "rsyslog by RELP over TLS: acknowledged and encrypted",
-    "relp": "rsyslog by RELP: acknowledged, nothing is lost when either side restarts",
-    "tls": "rsyslog by TLS: encrypted",
-    "tcp": "rsyslog by TCP",
-    "udp": "rsyslog by UDP",
+    "relp_tls": "rsyslog over RELP with TLS: acknowledged and encrypted",
+    "relp": "rsyslog over RELP: acknowledged, nothing is lost when either side restarts",
+    "tls": "rsyslog over TLS: encrypted",
+    "tcp": "rsyslog over TCP",
+    "udp": "rsyslog over UDP",
 }
 _NOTES: dict[Transport, str] = {
     "tls": "What is in flight when the connection breaks can be lost: RELP over TLS is better.",
@@ -71,7 +71,7 @@ KIND = Kind(
     traps=(
         ("A machine that has only the journal (no rsyslog, and none wanted): `appliance sources journald`, or an "
         "agent that reads the journal, `appliance sources alloy` or `appliance sources fluent-bit`."),
-        ("By TLS the name in the lines has to be one of this forwarder's certificate, and the machine has to "
+        ("With TLS the name in the lines must be one of this forwarder's certificate, and the machine has to "
         "resolve it: `appliance tls show` lists the names."),
         ("RHEL with SELinux lets rsyslog connect only to known ports: for a port other than 514, 601, 6514 and "
         "2514 run `semanage port -a -t syslogd_port_t -p tcp PORT`."),

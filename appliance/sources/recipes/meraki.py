@@ -1,4 +1,4 @@
-"""Cisco Meraki networks: set in the dashboard, sent by UDP by each device."""
+"""Cisco Meraki networks: set in the dashboard, sent over UDP by each device."""
 
 from collections.abc import Iterator
 
@@ -14,13 +14,13 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
             f"Port: {at.udp}",
             "Roles: Appliance event log, Security events, Switch event log, Wireless event log, Flows, URLs as wanted",
         )
-        yield Variant("Meraki by UDP", "udp", lines, "", "text")
+        yield Variant("Meraki over UDP", "udp", lines, "", "text")
 
 
 KIND = Kind(
     name="meraki",
     title="Cisco Meraki",
-    summary="Meraki devices send lines of their own form by UDP: version 1, an epoch time, name, kind, fields.",
+    summary="Meraki devices send lines of their own form over UDP: version 1, an epoch time, name, kind, fields.",
     transports=("udp",),
     variants=_variants,
     check=("Save; within a few minutes `appliance status` here shows the devices as senders.",),

@@ -16,10 +16,10 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
     note = "Where remote-log-format does not complete with Tab, use the older form."
     if at.udp is not None:
         yield Variant(
-            "RouterOS 7, current, by UDP", "udp", (new.format(at.address, at.udp, "udp"), end, *_RULES), note, "text"
+            "RouterOS 7, current, over UDP", "udp", (new.format(at.address, at.udp, "udp"), end, *_RULES), note, "text"
         )
         yield Variant(
-            "RouterOS 6 and 7, older form, by UDP", "udp",
+            "RouterOS 6 and 7, older form, over UDP", "udp",
             (
                 f"/system logging action add name=forwarder target=remote remote={at.address} remote-port={at.udp} \\",
                 "    bsd-syslog=yes syslog-time-format=iso8601 syslog-facility=daemon",
@@ -29,14 +29,14 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
         )  # fmt: skip
     if at.tcp is not None:
         yield Variant(
-            "RouterOS 7, current, by TCP", "tcp", (new.format(at.address, at.tcp, "tcp"), end, *_RULES), note, "text"
+            "RouterOS 7, current, over TCP", "tcp", (new.format(at.address, at.tcp, "tcp"), end, *_RULES), note, "text"
         )
 
 
 KIND = Kind(
     name="mikrotik",
     title="MikroTik RouterOS",
-    summary="RouterOS sends BSD syslog with ISO 8601 time stamps when asked to; current versions by TCP, too.",
+    summary="RouterOS sends BSD syslog with ISO 8601 timestamps when asked to; current versions over TCP, too.",
     transports=("tcp", "udp"),
     variants=_variants,
     check=("On the router: `:log info forwarder-test`, then here `appliance status` shows it as a sender.",),

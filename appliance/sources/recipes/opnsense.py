@@ -34,7 +34,7 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
 KIND = Kind(
     name="opnsense",
     title="OPNsense",
-    summary="OPNsense runs syslog-ng and sends by UDP, TCP or TLS; with 'RFC5424' ticked in a form with time zone.",
+    summary="OPNsense runs syslog-ng and sends over UDP, TCP or TLS; with 'RFC5424' ticked in a form with time zone.",
     transports=("tls", "tcp", "udp"),
     variants=_variants,
     check=("Save and apply; here `appliance status` shows the firewall as a sender with the next log line.",),

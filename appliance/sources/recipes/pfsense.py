@@ -1,4 +1,4 @@
-"""pfSense firewalls: the built-in syslogd, by UDP only."""
+"""pfSense firewalls: the built-in syslogd, over UDP only."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
             f"Remote log servers: {at.host}:{at.udp}",
             "Remote Syslog Contents: Everything",
         )
-        yield Variant("pfSense by UDP", "udp", lines, "", "text")
+        yield Variant("pfSense over UDP", "udp", lines, "", "text")
 
 
 KIND = Kind(
@@ -29,7 +29,7 @@ KIND = Kind(
     traps=(
         "The format is one setting for local and remote logs; scripts that read the local files see the new one.",
         "TCP and TLS need the syslog-ng package; its destination is `appliance sources syslog-ng`.",
-        "Source Address has to be one that this forwarder can be reached from, behind a VPN above all.",
+        "Source Address must be one that this forwarder can be reached from, behind a VPN above all.",
     ),
     sources=(Source("https://docs.netgate.com/pfsense/en/latest/monitoring/logs/remote.html", "2026-08"),
              Source("https://docs.netgate.com/pfsense/en/latest/monitoring/logs/settings.html", "2026-08")),

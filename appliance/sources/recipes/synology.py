@@ -31,7 +31,7 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
 KIND = Kind(
     name="synology",
     title="Synology DSM",
-    summary="Log Center sends the NAS's own log by UDP, TCP or TLS; IETF is RFC 5424 with a time zone.",
+    summary="Log Center sends the NAS's own log over UDP, TCP or TLS; IETF is RFC 5424 with a time zone.",
     transports=("tls", "tcp", "udp"),
     variants=_variants,
     check=("Log Center > Log Sending > Send test log, then here `appliance status` shows the NAS as a sender.",),

@@ -54,7 +54,7 @@ KIND = Kind(
     ),
     traps=(
         "network() with the default template sends RFC 3164 without a zone: use syslog(), as here.",
-        "The reliable disk buffer takes its size on disk at once on some versions: 1 GiB has to be free.",
+        "The reliable disk buffer takes its size on disk at once on some versions: 1 GiB must be free.",
         "keep-hostname(yes) on a relay keeps the names of the machines behind it.",
     ),
     sources=(

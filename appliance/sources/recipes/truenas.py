@@ -46,7 +46,7 @@ def _tls(at: Forwarder) -> Iterator[Variant]:
     )
     chosen = ("TLS Client Certificate: the one imported",) if at.wants_client_certificate else ()
     yield Variant(
-        "TrueNAS 25.10 and later, by TLS", "tls",
+        "TrueNAS 25.10 and later, over TLS", "tls",
         (
             "Credentials > Certificates > Import: paste the certificate below, no private key needed,",
             "  and tick 'Add to trusted store'",
@@ -62,7 +62,7 @@ def _tls(at: Forwarder) -> Iterator[Variant]:
     )  # fmt: skip
     for title, where in (("24.10 and 25.04", _WHERE), ("SCALE up to 24.04 and CORE", f"{_WHERE}   (CORE: {_CORE})")):
         yield Variant(
-            f"TrueNAS {title}, by TLS", "tls",
+            f"TrueNAS {title}, over TLS", "tls",
             (
                 "Credentials > Certificates > Certificate Authorities > Add, Type: Import CA   (CORE: System > CAs):",
                 *at.authority_lines(),
@@ -74,14 +74,14 @@ def _tls(at: Forwarder) -> Iterator[Variant]:
                 "Syslog TLS Certificate Authority: the one imported",
                 *chosen,
             ),
-            "These versions take port 514 when none is given, by TLS too: keep the port in the field.", "text",
+            "These versions take port 514 when none is given, over TLS too: keep the port in the field.", "text",
         )  # fmt: skip
 
 
 KIND = Kind(
     name="truenas",
     title="TrueNAS",
-    summary="TrueNAS runs syslog-ng and sends by UDP, TCP or TLS; by TLS always RFC 5424 with a time zone.",
+    summary="TrueNAS runs syslog-ng and sends over UDP, TCP or TLS; over TLS always RFC 5424 with a time zone.",
     transports=("tls", "tcp", "udp"),
     variants=_variants,
     check=(
@@ -89,9 +89,9 @@ KIND = Kind(
         "In a shell there: `syslog-ng-ctl stats | grep dst` shows queued and dropped lines of loghost.",
     ),
     traps=(
-        ("An IPv6 address without brackets and port is cut at its last colon, and the rest taken for a port: "
+        ("An IPv6 address without brackets and port is cut at its last colon, and the rest treated as a port: "
         "write [address]:port."),
-        "The name in the field has to be one of this forwarder's certificate: `appliance tls show` lists them.",
+        "The name in the field must be one of this forwarder's certificate: `appliance tls show` lists them.",
         "Audit lines (TNAUDIT_*, JSON after @cee:) come only with 'Include Audit Logs' on; they are many.",
         "With TCP and UDP up to 25.04 the sender's port is 514: a firewall between has to let it through.",
         "The Info level leaves out debug; the level is for all programs, so less than Info hides logins.",

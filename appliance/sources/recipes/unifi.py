@@ -15,13 +15,13 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
             f"Port: {at.udp}",
             "Contents: all categories; Debug Logs off",
         )
-        yield Variant("UniFi Network by UDP", "udp", lines, "", "text")
+        yield Variant("UniFi Network over UDP", "udp", lines, "", "text")
 
 
 KIND = Kind(
     name="unifi",
     title="UniFi",
-    summary="UniFi sends by UDP: the console's events in CEF, access points and switches in a syslog of their own.",
+    summary="UniFi sends over UDP: the console's events in CEF, access points and switches in a syslog of their own.",
     transports=("udp",),
     variants=_variants,
     check=("Restart an access point; here `appliance status` shows its address as a sender.",),

@@ -15,7 +15,7 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
         base = f"set system syslog {word} {at.address}"
         if at.tls is not None:
             yield Variant(
-                f"{title}, by TLS: encrypted, time stamps with zone",
+                f"{title}, over TLS: encrypted, timestamps with zone",
                 "tls",
                 _tls(at, base),
                 "Builds since September 2025, 1.4 LTS since December 2025; where `tls` does not complete after the "
@@ -23,7 +23,7 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
             )
         if at.tcp is not None:
             yield Variant(
-                f"{title}, by TCP: time stamps with zone, whole messages",
+                f"{title}, over TCP: timestamps with zone, whole messages",
                 "tcp",
                 (
                     "configure",
@@ -35,7 +35,7 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
                     *_END,
                 ),
                 "Both format lines are needed: octet-counted alone sends RFC 3164 without a zone, and builds of "
-                "October and November 2024 send nothing at all by TCP without octet-counted (T6858).",
+                "October and November 2024 send nothing at all over TCP without octet-counted (T6858).",
             )
         if at.udp is not None:
             lines = (
@@ -45,7 +45,7 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
                 f"{base} format include-timezone",
                 *_END,
             )
-            yield Variant(f"{title}, by UDP", "udp", lines, "Nothing tells of losses by UDP: better by TCP.")
+            yield Variant(f"{title}, over UDP", "udp", lines, "Losses over UDP go unnoticed: prefer TCP.")
     yield from _before_include_timezone(at)
 
 
@@ -83,19 +83,19 @@ def _before_include_timezone(at: Forwarder) -> Iterator[Variant]:
             f"{base} format octet-counted", *_END,
         )  # fmt: skip
         note = "In this version octet-counted means RFC 5424, with the zone; include-timezone does not exist yet."
-        yield Variant("VyOS 1.4.0, by TCP: time stamps with zone", "tcp", lines, note)
+        yield Variant("VyOS 1.4.0, over TCP: timestamps with zone", "tcp", lines, note)
         lines = (
             "configure", f"{base} facility all level info", f"{base} facility all protocol tcp",
             f"{base} port {at.tcp}", *_END,
         )  # fmt: skip
         note = "The port line matters: without it VyOS 1.3 sends RFC 3164 by LF, without a zone."
-        yield Variant("VyOS 1.3, by TCP: time stamps with zone", "tcp", lines, note)
+        yield Variant("VyOS 1.3, over TCP: timestamps with zone", "tcp", lines, note)
     if at.udp is not None:
         lines = (
             "configure", f"{base} facility all level info", f"{base} facility all protocol udp",
             *((f"{base} port {at.udp}",) if at.udp != 514 else ()), *_END,
         )  # fmt: skip
-        yield Variant("VyOS 1.3, by UDP: no time zone", "udp", lines, "Name its zone here in relay.time.senders.")
+        yield Variant("VyOS 1.3, over UDP: no time zone", "udp", lines, "Name its zone here in relay.time.senders.")
 
 
 KIND = Kind(
@@ -115,7 +115,7 @@ KIND = Kind(
         "&& sudo systemctl restart systemd-journald`; an image upgrade takes it away again."),
         "With `facility all level all` or `debug` the router sends every debug line, too; `info` is usually meant.",
         ("`auth-mode anon`, the default, takes any certificate; `certvalid` takes any name of the same authority. "
-        "`name` with `permitted-peer` is what VyOS recommends: the name has to be one of this forwarder's "
+        "`name` with `permitted-peer` is what VyOS recommends: the name must be one of this forwarder's "
         "certificate."),
         "An upgrade from 1.4 to 1.5 migrates `host` to `remote` by itself; scripts that paste `host` fail there.",
         ("In VyOS up to 2025 a destination written as address:port was possible; now the port is a line of its own "

@@ -66,7 +66,7 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
             "</Output>",
         )
         lines = (*_BEFORE.splitlines(), "", *output, *_AFTER.splitlines())
-        yield Variant(f"NXLog by TLS: {where}", "tls", lines, "Put `appliance tls export-ca` into cert\\.", "xml")
+        yield Variant(f"NXLog over TLS: {where}", "tls", lines, "Put `appliance tls export-ca` into cert\\.", "xml")
     if at.tcp is not None:
         output = (
             "<Output forwarder>",
@@ -78,8 +78,8 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
             "</Output>",
         )
         lines = (*_BEFORE.splitlines(), "", *output, *_AFTER.splitlines())
-        note = "Syslog_TLS is NXLog's name for octet counting (RFC 5425's framing), by plain TCP, too."
-        yield Variant(f"NXLog by TCP: {where}", "tcp", lines, note, "xml")
+        note = "Syslog_TLS is NXLog's name for octet counting (RFC 5425's framing), over plain TCP, too."
+        yield Variant(f"NXLog over TCP: {where}", "tcp", lines, note, "xml")
     if at.push is not None:
         labels = "job=windows, host=$Computer, application=$ProviderName"
         lines = (

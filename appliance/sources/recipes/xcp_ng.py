@@ -7,12 +7,12 @@ from appliance.sources.recipe import Kind, Source, Variant
 
 
 def by_udp(at: Forwarder) -> str:
-    """Return the destination for a host that sends by UDP, which has to be open."""
+    """Return the destination for a host that sends over UDP, which must be open."""
     return at.host if at.udp == 514 else f"{at.host}:{at.udp}"
 
 
 def by_tcp(at: Forwarder) -> str:
-    """Return the destination that becomes octet-counted RFC 5424 by TCP, which has to be open."""
+    """Return the destination that becomes octet-counted RFC 5424 over TCP, which must be open."""
     return f"@(o){at.host}:{at.tcp};RSYSLOG_SyslogProtocol23Format"
 
 
@@ -67,7 +67,7 @@ QUIET = (
 KIND = Kind(
     name="xcp-ng",
     title="XCP-ng hosts (8.2, 8.3)",
-    summary="XCP-ng hosts send RFC 3164 by UDP, port 514. `appliance sources xcp-ng --pool HOST` does it for a "
+    summary="XCP-ng hosts send RFC 3164 over UDP, port 514. `appliance sources xcp-ng --pool HOST` does it for a "
     "whole pool from here, and waits for each host's first line.",
     transports=("udp", "tcp"),
     variants=_variants,
@@ -76,7 +76,7 @@ KIND = Kind(
         "On a host: `cat /etc/rsyslog.d/remote.conf` holds one line that ends with this forwarder's address.",
     ),
     traps=(
-        "Time stamps by UDP bear no zone: hosts that do not run in UTC need an entry in relay.time.senders.",
+        "Timestamps over UDP bear no zone: hosts that do not run in UTC need an entry in relay.time.senders.",
         ("An IPv6 address stands in brackets, and the whole parameter in quotes; without brackets rsyslog takes "
         "its last group for a port."),
         "A host that joins the pool later is not set: run the lines again.",

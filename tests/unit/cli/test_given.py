@@ -44,9 +44,9 @@ def test_a_user_that_is_not_there_leaves_the_file_to_root(tmp_path: Path, monkey
 def test_a_file_that_is_there_stays_unless_forced(tmp_path: Path) -> None:
     path = tmp_path / "nas.key"
     path.write_text("old")
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         give(path, b"new")
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         refuse_present([tmp_path / "other", path], force=False)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
     assert give(path, b"new", force=True).read_text() == "new"
@@ -88,7 +88,7 @@ def test_issuing_a_name_twice_does_not_overwrite_its_key_without_being_asked_to(
     assert str(key) in first.stdout and "scp " in first.stdout and "secure channel" in first.stdout
     before = key.read_bytes()
     again = types(*issue)
-    assert again.returncode == 2 and "is there already" in again.stderr and "--force" in again.stderr
+    assert again.returncode == 2 and "already exists" in again.stderr and "--force" in again.stderr
     assert key.read_bytes() == before
     other = types(*[word if word != "nas1" else "nas2" for word in issue])
     assert other.returncode == 0, "the same CA certificate is no other file"

@@ -106,7 +106,8 @@ def test_vyos_sends_a_zone_where_octet_counted_alone_would_not() -> None:
     for title, word in (("VyOS 1.5", "remote"), ("VyOS 1.4 LTS", "host")):
         lines = variant(
             "vyos",
-            title + (" and rolling since January 2025, by TCP" if word == "remote" else " (1.4.1 and later), by TCP"),
+            title
+            + (" and rolling since January 2025, over TCP" if word == "remote" else " (1.4.1 and later), over TCP"),
         )
         assert f"set system syslog {word} 192.0.2.9 format octet-counted" in lines
         assert f"set system syslog {word} 192.0.2.9 format include-timezone" in lines
@@ -114,15 +115,15 @@ def test_vyos_sends_a_zone_where_octet_counted_alone_would_not() -> None:
 
 def test_vyos_before_include_timezone_is_not_told_to_set_it() -> None:
     assert "include-timezone" not in variant("vyos", "VyOS 1.4.0")
-    lines = variant("vyos", "VyOS 1.3, by TCP")
+    lines = variant("vyos", "VyOS 1.3, over TCP")
     assert "set system syslog host 192.0.2.9 facility all protocol tcp" in lines
     assert "set system syslog host 192.0.2.9 port 514" in lines  # without it: RFC 3164
     assert "format" not in lines
 
 
 def test_vyos_by_tls_checks_our_name_as_vyos_recommends() -> None:
-    for title, word in (("VyOS 1.5 and rolling since January 2025, by TLS", "remote"),
-                        ("VyOS 1.4 LTS (1.4.1 and later), by TLS", "host")):  # fmt: skip
+    for title, word in (("VyOS 1.5 and rolling since January 2025, over TLS", "remote"),
+                        ("VyOS 1.4 LTS (1.4.1 and later), over TLS", "host")):  # fmt: skip
         lines = variant("vyos", title)
         assert f"set system syslog {word} 192.0.2.9 tls auth-mode name" in lines
         assert f"set system syslog {word} 192.0.2.9 tls permitted-peer fwd.example.org" in lines
@@ -176,14 +177,14 @@ def test_the_rule_that_drops_xapis_debug_lines_drops_those_only() -> None:
 
 
 def test_truenas_2510_trusts_an_imported_certificate_for_its_ca_pages_are_gone() -> None:
-    lines = variant("truenas", "TrueNAS 25.10 and later, by TLS")
+    lines = variant("truenas", "TrueNAS 25.10 and later, over TLS")
     assert "Add to trusted store" in lines and PEM.strip() in lines
     assert "fwd.example.org:6514, Transport TLS" in lines
     assert "Certificate Authorities" not in lines and "Certificate Authority:" not in lines
 
 
 def test_truenas_before_2510_imports_an_authority_and_keeps_the_port() -> None:
-    for title in ("TrueNAS 24.10 and 25.04, by TLS", "TrueNAS SCALE up to 24.04 and CORE, by TLS"):
+    for title in ("TrueNAS 24.10 and 25.04, over TLS", "TrueNAS SCALE up to 24.04 and CORE, over TLS"):
         lines = variant("truenas", title)
         assert "Import CA" in lines and "Syslog Server: fwd.example.org:6514" in lines
 

@@ -3,7 +3,7 @@
     <166>2026-11-27T06:30:01.123Z esx01.example.org Hostd: info hostd[2099] [Originator@6876 sub=Vimsvc] text
     <134>2026-11-27T06:30:01.123Z esx01 FIREWALL-PKTLOG - - - INET TERM PASS …
 
-The first is RFC 3164 with another time stamp, which needs nothing here; the second is RFC 5424 without its
+The first is RFC 3164 with another timestamp, which needs nothing here; the second is RFC 5424 without its
 version. Documented in Broadcom's "Configure ESXi Syslog" and "ESXi Log Files" (names of the programs).
 """
 

@@ -47,7 +47,7 @@ def test_check_writes_nothing_and_says_all(tmp_path: Path) -> None:
 def test_nothing_is_written_over(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("mine")
     done = run(BOX / "promtail.yml", "-o", tmp_path / "a.yaml")
-    assert done.returncode == 2 and "is there already" in done.stderr
+    assert done.returncode == 2 and "already exists" in done.stderr
     assert (tmp_path / "a.yaml").read_text() == "mine"
 
 

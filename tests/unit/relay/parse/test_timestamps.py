@@ -1,4 +1,4 @@
-"""Time stamps: every order and notation becomes the same RFC 3339, and what cannot be a time is none."""
+"""Timestamps: every order and notation becomes the same RFC 3339, and what cannot be a time is none."""
 
 import time
 from collections.abc import Iterator

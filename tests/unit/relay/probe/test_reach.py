@@ -78,6 +78,6 @@ def test_an_ordinary_user_is_told_that_the_spool_needs_root_and_nothing_dangerou
             f"loki: {{url: 'http://x/loki/api/v1/push'}}\nrelay: {{spool: {{path: {tmp_path}}}}}\n"
         ).config.relay.spool
     )
-    assert finding.ok is None and "not looked at" in finding.detail
+    assert finding.ok is None and "not checked" in finding.detail
     assert finding.remedy == "needs root: `appliance check`"
     assert "chown" not in finding.remedy
