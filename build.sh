@@ -32,7 +32,7 @@ Usage: ./build.sh [COMMAND]
   run [OPTIONS]          Boot the built image in QEMU, its serial console in this terminal.
                          The disk's changes are kept in build/run: ./build.sh run --help
   setup                  Only what the others begin with: Debian packages, .venv, compiled code.
-  lock [--upgrade]       Write requirements.lock anew from pyproject.toml.
+  lock [--upgrade]       Regenerate requirements.lock from pyproject.toml.
   clean                  Remove all that was built: build/, dist/, .venv, caches.
   help                   This text.
 

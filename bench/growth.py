@@ -10,7 +10,7 @@ from bench.run import Result, Running, Start, measure
 
 
 def growth(messages: int, wanted: Callable[[str], bool], relay: Callable[..., Start]) -> Iterator[Result]:
-    """One result for each point; each run is of at most `messages` messages, but of each label set once."""
+    """Yield one result for each point; each run is of at most `messages` messages, but of each label set once."""
     for hosts, programs in ((5, 2), (20, 5), (100, 10), (200, 20)):
         name = f"streams: {hosts * programs:,}"
         if wanted(name):

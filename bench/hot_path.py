@@ -21,7 +21,7 @@ READ = 256 * 1024
 
 
 def packer() -> hot.Packer:
-    """A packer with the default labels."""
+    """Return a packer with the default labels."""
     labels = model.Labels()
     guard = Guard(labels.guard, model.LokiLimits(), on_prune=lambda: None)
     resolver = Resolver(labels, TimePolicy(model.TimeSettings()), guard)

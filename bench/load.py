@@ -55,7 +55,7 @@ def rfc3164_iso(pri: int, moment: datetime, host: int, program: int, process: in
 
 
 def messages(shape: Shape, *, seed: int = 1, form: Form = rfc5424) -> Iterator[bytes]:
-    """The messages of a load, without framing; each ends with its number."""
+    """Yield the messages of a load, without framing; each ends with its number."""
     chance = random.Random(seed)
     start = time.time() - shape.spread
     for number in range(shape.messages):
@@ -73,17 +73,17 @@ def messages(shape: Shape, *, seed: int = 1, form: Form = rfc5424) -> Iterator[b
 
 
 def octet_counted(records: Iterator[bytes]) -> list[bytes]:
-    """The records in octet-counted frames, in chunks of about a mebibyte."""
+    """Return the records in octet-counted frames, in chunks of about a mebibyte."""
     return _chunks(b"%d %b" % (len(record), record) for record in records)
 
 
 def lines(records: Iterator[bytes]) -> list[bytes]:
-    """The records as lines, in chunks of about a mebibyte."""
+    """Return the records as lines, in chunks of about a mebibyte."""
     return _chunks(record + b"\n" for record in records)
 
 
 def relp_frames(records: Iterator[bytes]) -> list[bytes]:
-    """The records as RELP `syslog` frames; transaction 1 is left for `open`."""
+    """Return the records as RELP `syslog` frames; transaction 1 is left for `open`."""
     return _chunks(b"%d syslog %d %b\n" % (number, len(record), record) for number, record in enumerate(records, 2))
 
 

@@ -118,7 +118,7 @@ def relay_config(
     handover: Path | None = None,
     labels: dict[str, object] | None = None,
 ) -> Path:
-    """The configuration of a relay alone, as JSON, which YAML contains."""
+    """Return the configuration of a relay alone, as JSON, which YAML contains."""
     places = {name: f"127.0.0.1:{port}" for name, port in listen.items()}
     if handover:
         places["handover"] = str(handover)

@@ -17,7 +17,7 @@ _USAGE = """usage: python -m image build [options]      build the disk and what 
 def main(words: Sequence[str] | None = None) -> int:
     """Exit status: 0 done, 1 failed, 2 asked for wrongly."""
     words = list(sys.argv[1:] if words is None else words)
-    # A build that is told to end cleans up as one that is interrupted.
+    # A terminated build cleans up like an interrupted one.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return _dispatch(words)

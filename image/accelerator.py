@@ -32,7 +32,7 @@ def accelerator(disk: Path) -> tuple[str, ...]:
 
 
 def runs(options: tuple[str, ...], kernel: Path, *, seconds: float = _SECONDS) -> bool:
-    """Whether a guest under these options gets from power-on to the end of the kernel within `seconds`."""
+    """Return whether a guest under these options gets from power-on to the end of the kernel within `seconds`."""
     command = [
         "qemu-system-x86_64", *options, "-m", "256", "-nodefaults", "-display", "none", "-no-reboot",
         "-serial", "stdio", "-kernel", str(kernel), "-append", "console=ttyS0 panic=-1",

@@ -36,7 +36,7 @@ def write_artefacts(
     choices: Choices | None = None,
     note: Callable[[str], None] = lambda line: None,
 ) -> list[Path]:
-    """Make everything of the raw `disk` in `dist`; returns the files, SHA256SUMS last.
+    """Make everything of the raw `disk` in `dist`; return the files, SHA256SUMS last.
 
     `epoch` is the time the SBOM bears, seconds since 1970; `note` gets one line for each file.
     Raises ApplianceError when one of them cannot be made.
@@ -67,7 +67,7 @@ def write_artefacts(
 
 
 def sha256sums(files: Iterable[Path]) -> str:
-    """Lines as sha256sum writes them and `sha256sum --check` reads them, sorted by name."""
+    """Return lines as sha256sum writes them and `sha256sum --check` reads them, sorted by name."""
     lines = []
     for path in sorted(files, key=lambda each: each.name):
         with path.open("rb") as file:

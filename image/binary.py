@@ -68,7 +68,7 @@ def pack(work: Path, steps: Steps, *, one_file: bool, epoch: int) -> Binary:
 
 
 def start_seconds(program: Path, runs: int = 3) -> float:
-    """Best time of `program --version`, in seconds. Raises ApplianceError if it fails."""
+    """Best time of `program --version`, in seconds. Raise ApplianceError if it fails."""
     best = float("inf")
     for _ in range(runs):
         began = time.monotonic()
@@ -80,5 +80,5 @@ def start_seconds(program: Path, runs: int = 3) -> float:
 
 
 def platform_tag() -> str:
-    """The file name suffix of compiled modules, such as `.cpython-311-x86_64-linux-gnu.so`."""
+    """Return the file name suffix of compiled modules, such as `.cpython-311-x86_64-linux-gnu.so`."""
     return str(sysconfig.get_config_var("EXT_SUFFIX"))

@@ -30,7 +30,7 @@ def root_of(disk: Path) -> Iterator[Path]:
 
 
 def fingerprint(root: Path) -> dict[str, str]:
-    """Each path of a tree with all that is compared, as one string."""
+    """Return each path of a tree with all that is compared, as one string."""
     found: dict[str, str] = {}
     for directory, names, files in os.walk(root):
         for name in [*names, *files]:
@@ -46,7 +46,7 @@ def fingerprint(root: Path) -> dict[str, str]:
 
 
 def differences(first: dict[str, str], second: dict[str, str]) -> list[str]:
-    """Paths that are not alike."""
+    """Return paths that are not alike."""
     return sorted(path for path in first.keys() | second.keys() if first.get(path) != second.get(path))
 
 

@@ -23,7 +23,7 @@ class Partition:
 
 
 def partitions(disk: Path) -> list[Partition]:
-    """The partitions of a GPT disk, in their order. Raises ApplianceError when there is no GPT."""
+    """Return the partitions of a GPT disk, in their order. Raise ApplianceError when there is no GPT."""
     with disk.open("rb") as file:
         file.seek(SECTOR)
         header = file.read(92)
@@ -43,7 +43,7 @@ def partitions(disk: Path) -> list[Partition]:
 
 
 def partition(disk: Path, name: str) -> Partition:
-    """The partition of that name. Raises ApplianceError when there is none."""
+    """Return the partition of that name. Raise ApplianceError when there is none."""
     for each in partitions(disk):
         if each.name == name:
             return each
@@ -72,11 +72,11 @@ class Inside:
         return done.stdout
 
     def read(self, path: str) -> bytes:
-        """The content of a regular file."""
+        """Return the content of a regular file."""
         return self._debugfs(f"cat {path}")
 
     def names(self, directory: str) -> list[str]:
-        """The names in a directory."""
+        """Return the names in a directory."""
         lines = self._debugfs(f"ls -p {directory}").decode(errors="replace").splitlines()
         names = [line.split("/")[5] for line in lines if line.count("/") >= 6]
         return sorted(name for name in names if name not in (".", ".."))

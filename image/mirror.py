@@ -59,7 +59,7 @@ def parse_deb822(text: str) -> Iterator[Source]:
 
 
 def read_sources(etc_apt: Path = Path("/etc/apt")) -> list[Source]:
-    """All enabled archives of this machine."""
+    """Return all enabled archives of this machine."""
     sources: list[Source] = []
     for path in [etc_apt / "sources.list", *sorted(etc_apt.glob("sources.list.d/*.list"))]:
         if path.is_file():
@@ -70,7 +70,7 @@ def read_sources(etc_apt: Path = Path("/etc/apt")) -> list[Source]:
 
 
 def own_mirrors(sources: list[Source], release: str) -> Mirrors:
-    """What the sources say of `release`; without a security archive there, the one beside the main one.
+    """Return what the sources say of `release`; without a security archive there, the one beside the main one.
 
     Some mirrors serve security updates only as `debian-security` next to `debian`. A machine of
     another release or distribution says nothing of ours: then Debian's own.
@@ -83,5 +83,5 @@ def own_mirrors(sources: list[Source], release: str) -> Mirrors:
 
 
 def beside(main: str) -> str:
-    """The security archive next to a main archive: `…/debian` → `…/debian-security`."""
+    """Return the security archive next to a main archive: `…/debian` → `…/debian-security`."""
     return re.sub(r"/debian/?$", "", main) + "/debian-security"

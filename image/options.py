@@ -61,7 +61,7 @@ class BuildOptions:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options of `python -m image build`."""
+    """Return the options of `python -m image build`."""
     made = argparse.ArgumentParser(
         prog="./build.sh build",
         description="Builds the appliance's disk from Debian packages and this source tree. Needs root.",
@@ -114,7 +114,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def judge(arguments: argparse.Namespace, *, etc_apt: Path = Path("/etc/apt")) -> BuildOptions:
-    """Options that can be built. Raises UsageError naming every problem."""
+    """Return options that can be built. Raise UsageError naming every problem."""
     problems: list[str] = []
     disk_size = _judge_size(arguments.size, problems)
     if not _HOSTNAME.fullmatch(arguments.hostname):
@@ -169,7 +169,7 @@ def judge(arguments: argparse.Namespace, *, etc_apt: Path = Path("/etc/apt")) ->
 
 
 def parse_build_options(words: Sequence[str]) -> BuildOptions:
-    """Options from a command line."""
+    """Return options from a command line."""
     return judge(parser().parse_args(words))
 
 

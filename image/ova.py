@@ -78,7 +78,7 @@ class Settings:
             raise UsageError("; ".join(problems), hint="See appliance image xva --help.")
 
     def uuid_of(self, thing: str) -> str:
-        """A UUID for one object: fresh, or told by the seed."""
+        """Return a UUID for one object: fresh, or told by the seed."""
         return str(uuid.uuid4() if self.seed is None else uuid.uuid5(uuid.NAMESPACE_URL, f"xva:{self.seed}:{thing}"))
 
 
@@ -94,7 +94,7 @@ def _member(fields: tuple[Field, ...], **values: Value) -> dict[str, Value]:
 
 
 def objects(settings: Settings, disk_size: int) -> list[Object]:
-    """All objects of a machine with one disk of `disk_size` bytes."""
+    """Return all objects of a machine with one disk of `disk_size` bytes."""
 
     def make(kind: str, ref: str, **values: Value) -> Object:
         return kind, ref, _member(CLASSES[kind], uuid=settings.uuid_of(ref), **values)
@@ -185,7 +185,7 @@ def _struct(members: Iterator[tuple[str, str]]) -> str:
 
 
 def to_xml(made: list[Object], version: dict[str, Value] | None = None) -> bytes:
-    """The description as the importer reads it: one bare XML-RPC value."""
+    """Return the description as the importer reads it: one bare XML-RPC value."""
     described = _member(VERSION) if version is None else version
     listed = "".join(
         _struct(iter((("class", _value(kind)), ("id", _value(ref)), ("snapshot", _value_of_members(members)))))
@@ -251,7 +251,7 @@ def _parse(node: ElementTree.Element) -> Parsed:
 
 
 def parse_ova(content: bytes) -> Parsed:
-    """The value in ova.xml; untagged values come as strings. Raises MalformedOva."""
+    """Return the value in ova.xml; untagged values come as strings. Raise MalformedOva."""
     if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
         raise MalformedOva("it declares a document type, which has no place there")
     try:
@@ -262,7 +262,7 @@ def parse_ova(content: bytes) -> Parsed:
 
 
 def fits(kind: Kind, value: Parsed) -> bool:
-    """Whether the importer would read `value` as `kind`."""
+    """Return whether the importer would read `value` as `kind`."""
     match kind:
         case Kind.BOOL:
             return isinstance(value, bool)

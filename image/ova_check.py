@@ -50,7 +50,7 @@ def _surprise(where: str, reason: str) -> Finding:
 
 
 def check_ova(content: bytes) -> Description:
-    """All findings about ova.xml without the disks."""
+    """Return all findings about ova.xml without the disks."""
     try:
         parsed = parse_ova(content)
     except MalformedOva as error:

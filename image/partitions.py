@@ -25,7 +25,7 @@ def _identifier(name: str) -> str:
 
 
 def kernel_partition(device: str, number: int) -> str:
-    """The node of a partition of a loop device: `/dev/loop3`, 2 → `/dev/loop3p2`."""
+    """Return the node of a partition of a loop device: `/dev/loop3`, 2 → `/dev/loop3p2`."""
     return f"{device}p{number}"
 
 
@@ -66,7 +66,7 @@ class KernelPartitioning(Partitioning):  # type: ignore[misc]
         self.image_path = blockdev[self.base]["image"]
         self.device_path = blockdev[self.base]["device"]
         self.disk_size = self._size_of_block_dev(self.image_path)
-        # A loop device keeps the partitions of a build that was killed: they would be taken for ours.
+        # A loop device keeps the partitions of a build that was killed: they would be treated as ours.
         _forget_partitions(self.device_path)
         self._create_gpt()
         # Fixed identifiers: two builds of the same sources make the same partition table.

@@ -22,7 +22,7 @@ _KERNEL = "linux-image-cloud-amd64"
 
 
 def build(options: BuildOptions) -> Path:
-    """Build the disk and everything made of it; returns the raw disk. Raises ApplianceError."""
+    """Build the disk and everything made of it; return the raw disk. Raise ApplianceError."""
     with leftovers.alone(options.work):
         steps = Steps(options.work / "log" / "image-build.log")
         temporary = options.work / "dib"
@@ -57,7 +57,7 @@ def build(options: BuildOptions) -> Path:
 
 
 def what_next(options: BuildOptions, version: str) -> str:
-    """What an administrator does with what was built."""
+    """Return what an administrator does with what was built."""
     xva = options.output / f"forwarder-{version}.xva"
     files = f"{xva}, forwarder-{version}.qcow2"
     files += "" if options.binary else ", appliance (the command)"
@@ -73,7 +73,7 @@ Then open the machine's console: it asks for what it needs. See README.md for mo
 
 
 def source_date_epoch() -> int:
-    """Seconds since 1970 that stand for now in the image: SOURCE_DATE_EPOCH, or the last commit's time."""
+    """Return seconds since 1970 that stand for now in the image: SOURCE_DATE_EPOCH, or the last commit's time."""
     if given := os.environ.get("SOURCE_DATE_EPOCH", ""):
         return int(given)
     done = subprocess.run(["git", "log", "-1", "--format=%ct"], capture_output=True, text=True, cwd=binary.ROOT)
@@ -99,7 +99,7 @@ def _pack(options: BuildOptions, steps: Steps, epoch: int) -> Path:
 
 
 def make_overlay(options: BuildOptions, temporary: Path, packed: Path) -> Path:
-    """What this build puts over the root file system: the command, and what the options ask for."""
+    """Return what this build puts over the root file system: the command, and what the options ask for."""
     overlay = temporary / "overlay"
     root = overlay / "root"
     command = root / "usr/lib/appliance/bin"
@@ -148,7 +148,7 @@ def elements(temporary: Path) -> Path:
 
 
 def run_dib(options: BuildOptions, steps: Steps, temporary: Path, overlay: Path, epoch: int) -> Path:
-    """Run diskimage-builder; returns the raw disk it made."""
+    """Run diskimage-builder; return the raw disk it made."""
     result = temporary / "disk"
     cache = options.cache / "dib"
     cache.mkdir(parents=True, exist_ok=True)

@@ -31,7 +31,7 @@ class Qcow2:
 
 
 def write_qcow2(raw: Path, target: Path) -> Qcow2:
-    """Convert `raw`, a multiple of 2 MiB long, to an importable qcow2. Raises ApplianceError."""
+    """Convert `raw`, a multiple of 2 MiB long, to an importable qcow2. Raise ApplianceError."""
     if raw.stat().st_size % CLUSTER:
         raise ApplianceError(
             f"{raw} is not a multiple of 2 MiB long, which XCP-ng needs of a qcow2",
@@ -56,7 +56,7 @@ def write_qcow2(raw: Path, target: Path) -> Qcow2:
 
 
 def problems_of(path: Path) -> list[str]:
-    """Why XCP-ng's importer would refuse the qcow2; empty when it would not."""
+    """Return why XCP-ng's importer would refuse the qcow2; empty when it would not."""
     with path.open("rb") as file:
         header = file.read(112)
         if len(header) < 72 or header[:4] != b"QFI\xfb":

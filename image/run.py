@@ -28,7 +28,7 @@ _OVMF = Path("/usr/share/OVMF/OVMF_CODE.fd")
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options of `python -m image run`."""
+    """Return the options of `python -m image run`."""
     made = argparse.ArgumentParser(
         prog="./build.sh run",
         description="Boots the built disk in QEMU. Its serial console is this terminal; Ctrl-A X ends it. "
@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def network(forwards: Sequence[str]) -> str:
-    """QEMU's `-netdev` for these ports. Raises ApplianceError for one that cannot be read."""
+    """QEMU's `-netdev` for these ports. Raise ApplianceError for one that cannot be read."""
     words = ["user,id=net"]
     for forward in forwards:
         protocol, *where = forward.split(":")
@@ -68,7 +68,7 @@ def network(forwards: Sequence[str]) -> str:
 
 
 def qemu_command(options: argparse.Namespace, overlay: Path, how: Sequence[str]) -> list[str]:
-    """QEMU's command line; `how` are the accelerator's options. Raises ApplianceError for a wrong port."""
+    """QEMU's command line; `how` are the accelerator's options. Raise ApplianceError for a wrong port."""
     command = ["qemu-system-x86_64", *how, "-smp", "2", "-m", str(options.memory), "-vga", "std"]
     command += ["-drive", f"file={overlay},if=virtio,format=qcow2"]
     command += ["-netdev", network((*FORWARDS, *options.forward)), "-device", "virtio-net-pci,netdev=net"]

@@ -87,7 +87,7 @@ _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 
 
 def canonical(name: str) -> str:
-    """A Python package's name as PyPI compares it (PEP 503)."""
+    """Return a Python package's name as PyPI compares it (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -104,7 +104,7 @@ def installed_requirements(name: str) -> list[str]:
 def python_packages(
     pyproject: str, lock: str, requirements_of: Callable[[str], list[str]] = installed_requirements
 ) -> list[PythonPackage]:
-    """What the product needs, directly or not, at the versions the lock pins, sorted by name."""
+    """Return what the product needs, directly or not, at the versions the lock pins, sorted by name."""
     from packaging.requirements import Requirement
 
     pins = {canonical(name): version for name, version in _PIN.findall(lock)}
@@ -129,7 +129,7 @@ def sbom(
     epoch: int,
     release: str = "bookworm",
 ) -> str:
-    """A CycloneDX 1.5 document in JSON; `epoch`, seconds since 1970, is the time it bears.
+    """Return a CycloneDX 1.5 document in JSON; `epoch`, seconds since 1970, is the time it bears.
 
     The same packages at the same time give the same text.
     """

@@ -81,7 +81,7 @@ class Steps:
         what: str = "",
         timeout: float = 1800.0,
     ) -> str:
-        """Run a program, its output in the log and returned. Raises StepFailed.
+        """Run a program, its output in the log and returned. Raise StepFailed.
 
         The program and all its children die with this process, however it ends: `setpriv` asks the
         kernel for it, so that a killed build leaves nothing running.
@@ -131,7 +131,7 @@ class Steps:
 
 
 def telling_lines(output: Sequence[str], limit: int = _TELLING_LINES) -> list[str]:
-    """The last lines that say why; the very last ones when none says anything."""
+    """Return the last lines that say why; the very last ones when none says anything."""
     lines = [line for line in output if line.strip() and not _NOISE.search(line)]
     telling = [line for line in lines if _TELLING.search(line)]
     return (telling or lines or list(output))[-limit:]

@@ -41,17 +41,17 @@ class Written:
 
     @property
     def rate(self) -> float:
-        """Bytes of disk read per second."""
+        """Return bytes of disk read per second."""
         return self.disk_read / self.seconds if self.seconds else 0.0
 
 
 def virtual_size(disk_size: int) -> int:
-    """The size the imported disk gets: whole 2 MiB, as XCP-ng's storage makes them."""
+    """Return the size the imported disk gets: whole 2 MiB, as XCP-ng's storage makes them."""
     return -(-disk_size // DISK_GRANULE) * DISK_GRANULE
 
 
 def _header(name: str, size: int) -> bytes:
-    """A USTAR header. A PAX one, Python's default in some cases, is refused by XCP-ng 8.2."""
+    """Return a USTAR header. A PAX one, Python's default in some cases, is refused by XCP-ng 8.2."""
     entry = tarfile.TarInfo(name)
     entry.size, entry.mode, entry.mtime = size, 0o400, 0
     return entry.tobuf(tarfile.USTAR_FORMAT)

@@ -10,7 +10,7 @@ from image.xva_verify import Report, verify
 def extract(xva: Path, target: Path, disk_id: str | None = None) -> Report:
     """Write the disk `disk_id` of `xva` (its only one, when not given) to the new file `target`.
 
-    `target` remains only when the XVA is good. Raises UsageError when `target` exists, ApplianceError
+    `target` remains only when the XVA is good. Raise UsageError when `target` exists, ApplianceError
     when it cannot be written or the disk is not there.
     """
     try:

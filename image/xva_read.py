@@ -54,7 +54,7 @@ class TarStream:
         return data
 
     def next(self) -> Entry | None:
-        """The next header; None at a block of zeros, which ends the archive."""
+        """Return the next header; None at a block of zeros, which ends the archive."""
         at = self.position
         block = self._read(BLOCK)
         if len(block) < BLOCK:
@@ -74,7 +74,7 @@ class TarStream:
         return Entry(name.decode(errors="backslashreplace"), size, block[156:157])
 
     def content(self, entry: Entry) -> bytes:
-        """The content of the entry just read, and past its padding."""
+        """Return the content of the entry just read, and past its padding."""
         padded = -(-entry.size // BLOCK) * BLOCK
         data = self._read(padded)
         if len(data) < padded:
@@ -82,7 +82,7 @@ class TarStream:
         return data if padded == entry.size else data[: entry.size]
 
     def rest(self) -> int:
-        """How many bytes follow, up to a MiB; and whatever they are, they are not read further."""
+        """Return how many bytes follow, up to a MiB; and whatever they are, they are not read further."""
         return len(self._read(1 << 20))
 
 

@@ -68,7 +68,7 @@ SUMS = {".checksum": ("SHA-1", sha1), ".xxhash": ("XXH64", xxh64)}
 
 
 def problem_of(extension: str, found: bytes, data: bytes) -> str:
-    """Why a host refuses the checksum `found` for `data`; empty when it is right."""
+    """Return why a host refuses the checksum `found` for `data`; empty when it is right."""
     kind, function = SUMS[extension]
     expected = function(data).encode()
     if found == expected:

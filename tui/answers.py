@@ -1,6 +1,6 @@
 """The answers given so far: a tree shaped as `appliance.yaml`, kept as typed, checked as a file is.
 
-What is wrong with an answer is what `appliance.config.load.parse` says about it; there is no second
+Problems of an answer are what `appliance.config.load.parse` reports; there is no second
 opinion here. Secrets are not in the tree but only the names of the files that hold them.
 """
 

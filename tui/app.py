@@ -117,7 +117,7 @@ class Console(App[int]):
     # ---- nobody there -----------------------------------------------------------------------
 
     async def on_event(self, event: Event) -> None:
-        """Note that somebody is there, and do what Textual does with an event."""
+        """Record that somebody is present, then handle the event as Textual does."""
         if isinstance(event, (InputEvent, Paste)):
             self._last_key = monotonic()
         await super().on_event(event)
@@ -156,5 +156,5 @@ class Console(App[int]):
         """Ctrl+C does nothing: nobody leaves a console by accident."""
 
     def action_redraw(self) -> None:
-        """Draw everything anew, should something else have written over it."""
+        """Redraw everything, in case something else has written over it."""
         self.refresh(repaint=True, layout=True)

@@ -38,7 +38,7 @@ def answers_from(path: Path, machine: Machine) -> State:
     try:
         tree = yaml.safe_load(read(path))
     except yaml.YAMLError as error:
-        raise UsageError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+        raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(tree, dict):
         raise UsageError(
             f"{path} holds no answers", hint="it has the form of appliance.yaml; at least loki.url is required"

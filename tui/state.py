@@ -55,7 +55,7 @@ class State:
         self.machine.draft_path.unlink(missing_ok=True)
 
     def problems(self) -> list[Problem]:
-        """All errors and warnings about the answers, and about the files that they name."""
+        """Return all errors and warnings about the answers, and about the files that they name."""
         found, config = self.answers.judge()
         if config is not None:
             found += file_problems(config, self.machine.host.layout)

@@ -16,7 +16,7 @@ _UNWANTED = ("\x1b[>25u", "\x1b[<u", "\x1b[?1004h", "\x1b[?1004l")
 
 
 class ConsoleDriver(LinuxDriver):
-    """Textual's driver for a terminal that is no more than a terminal."""
+    """Textual's driver for a terminal that is nothing more than a terminal."""
 
     def __init__(
         self, app: App[object], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None

@@ -49,7 +49,7 @@ def show(
     file: File = None,
     config: FileOption = None,
     full: Annotated[bool, typer.Option("--full", help="Every key, including those at their defaults.")] = False,
-    output: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.YAML,
+    output: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.YAML,
 ) -> None:
     """Show a configuration as it is understood. Secrets are in separate files and not shown."""
     from appliance.config.dump import dump, to_plain

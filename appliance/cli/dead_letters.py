@@ -104,7 +104,7 @@ def _store(config: Path | None) -> DeadLetterStore:
 def _chosen(
     store: DeadLetterStore, ids: list[str], *, everything: bool, reason: str | None
 ) -> Callable[[KeptLetter], bool]:
-    """What the arguments mean. Raises UsageError for none, ApplianceError for an id that there is not."""
+    """Return what the arguments mean. Raise UsageError for none, ApplianceError for an id that there is not."""
     if sum((bool(ids), everything, reason is not None)) != 1:
         raise UsageError("which lines?", hint="name their IDs, or use --all or --reason; `list` shows them")
     if everything:
@@ -161,5 +161,5 @@ def _when(moment: float) -> str:
 
 
 def _printable(text: str) -> str:
-    """What senders wrote must not steer the terminal."""
+    """Return text with control characters escaped: senders must not control the terminal."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

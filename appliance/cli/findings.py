@@ -9,7 +9,7 @@ import typer
 from appliance.host.status.remedy import Reader, addressed
 from appliance.severity import OF_FINDING, WIDTH
 
-_COLOURS = {True: "green", None: "yellow", False: "red"}
+_COLORS = {True: "green", None: "yellow", False: "red"}
 
 
 class Finding(Protocol):
@@ -17,19 +17,19 @@ class Finding(Protocol):
 
     @property
     def step(self) -> str:
-        """What was checked."""
+        """Return what was checked."""
 
     @property
     def ok(self) -> bool | None:
-        """How it is."""
+        """Its state."""
 
     @property
     def detail(self) -> str:
-        """What was seen."""
+        """Return what was seen."""
 
     @property
     def remedy(self) -> str:
-        """What to do, empty when nothing."""
+        """Return what to do, empty when nothing."""
 
 
 def reader() -> Reader:
@@ -39,7 +39,7 @@ def reader() -> Reader:
 
 def show(finding: Finding) -> None:
     """Write one finding to standard output, in color on a terminal."""
-    word = typer.style(f"{OF_FINDING[finding.ok]:{WIDTH}}", fg=_COLOURS[finding.ok])
+    word = typer.style(f"{OF_FINDING[finding.ok]:{WIDTH}}", fg=_COLORS[finding.ok])
     typer.echo(f"{word}  {finding.step}: {finding.detail}")
     if finding.remedy:
         typer.echo(f"{'':{WIDTH}}  -> {addressed(finding.remedy, reader())}")

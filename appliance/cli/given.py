@@ -18,7 +18,7 @@ from appliance.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """Who asked for a file. `uid` and `gid` None: whoever runs this process."""
+    """Who asked for a file. `uid` and `gid` None: the user of this process."""
 
     name: str
     uid: int | None = None

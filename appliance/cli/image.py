@@ -16,7 +16,7 @@ MEMORY_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 def memory_size(text: str) -> int:
-    """Bytes for 2GiB, 2G, 2048M or plain bytes; UsageError for anything else."""
+    """Return bytes for 2GiB, 2G, 2048M or plain bytes; UsageError for anything else."""
     word = text.strip().upper().removesuffix("B").removesuffix("I")
     number, unit = (word[:-1], word[-1]) if word[-1:].isalpha() else (word, "")
     number = number.strip()
@@ -96,7 +96,7 @@ def verify(
         count = sum(finding.refused for finding in report.findings)
         raise ApplianceError(
             f"{file} would be refused, for {count} {'reason' if count == 1 else 'reasons'}",
-            hint="Download it again and compare its SHA256SUMS, or write it anew with appliance image xva.",
+            hint="Download it again and compare its SHA256SUMS, or write it again with appliance image xva.",
         )
     assert report.description is not None
     disks = ", ".join(f"{each.id} of {_mib(each.size)}" for each in report.description.disks) or "no disk"

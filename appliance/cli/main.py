@@ -30,7 +30,7 @@ def guard(action: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output has seen enough. Python flushes stdout once more at its end.
+        # The reader of our output has seen enough. Python flushes stdout once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
     except Exception as error:

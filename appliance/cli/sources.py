@@ -38,7 +38,7 @@ def command(
     ca: Annotated[
         Path | None, typer.Option("--ca", help="PEM file of the authority to trust; ours when absent.", metavar="FILE")
     ] = None,
-    output: Annotated[Format, typer.Option("--format", help="How it is written.")] = "text",
+    output: Annotated[Format, typer.Option("--format", help="Output format.")] = "text",
     agent: Annotated[AgentName, typer.Option("--agent", help="kubernetes: the agent of the manifests.")] = "alloy",
     manifests: Annotated[
         bool, typer.Option("--manifests", help="kubernetes: nothing but the manifests, for kubectl apply -f -.")

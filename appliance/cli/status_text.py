@@ -15,7 +15,7 @@ from appliance.host.status.verdict import Verdict, judge
 from appliance.severity import OF_STATE
 
 FORMAT = 1
-_COLOURS = {"green": "\033[32m", "amber": "\033[33m", "red": "\033[1;31m"}
+_COLORS = {"green": "\033[32m", "amber": "\033[33m", "red": "\033[1;31m"}
 
 
 def show(*, as_json: bool = False, watch: bool = False, interval: float = 2.0, root: Path = Path("/")) -> int:
@@ -27,7 +27,7 @@ def show(*, as_json: bool = False, watch: bool = False, interval: float = 2.0, r
             sys.stdout.write(json.dumps(as_plain(facts, verdict), ensure_ascii=False) + "\n")
         else:
             before = "" if not watch else "\033[H\033[2J" if sys.stdout.isatty() else _separator(facts.now)
-            sys.stdout.write(before + as_text(facts, verdict, colour=_wants_colour()) + "\n")
+            sys.stdout.write(before + as_text(facts, verdict, color=_wants_color()) + "\n")
         sys.stdout.flush()
         if not watch:
             return verdict.exit_code
@@ -54,11 +54,11 @@ def as_plain(facts: Facts, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def as_text(facts: Facts, verdict: Verdict, *, colour: bool) -> str:
+def as_text(facts: Facts, verdict: Verdict, *, color: bool) -> str:
     """Return the verdict for people: the cause first, then part by part, remedies below what is ill."""
 
     def paint(state: str, text: str) -> str:
-        return f"{_COLOURS[state]}{text}\033[0m" if colour else text
+        return f"{_COLORS[state]}{text}\033[0m" if color else text
 
     lines = [
         f"{facts.hostname}  {', '.join(facts.addresses) or 'no address'}",
@@ -82,5 +82,5 @@ def _separator(now: float) -> str:
     return time.strftime("--- %Y-%m-%d %H:%M:%S%z ---\n", time.localtime(now))
 
 
-def _wants_colour() -> bool:
+def _wants_color() -> bool:
     return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"

@@ -15,7 +15,7 @@ _TOKEN_HINT = "`appliance token new NAME` makes a token and prints the lines"
 
 
 def check_push(relay: Relay) -> Iterator[Problem]:
-    """Yield what is wrong with who may push, and who may read metrics and status."""
+    """Yield problems with who may push, and who may read metrics and status."""
     push, http, listen = relay.push, relay.http, relay.listen
     if listen.push is not None and not is_loopback(listen.push.host):
         yield from _check_open(push, listen.push)
@@ -26,7 +26,7 @@ def check_push(relay: Relay) -> Iterator[Problem]:
             yield Problem("relay.push.clients", f"{shown(name)} is listed twice", "give each client a name of its own")
     if listen.http is not None and not is_loopback(listen.http.host) and not (http.token_file or http.addresses):
         hint = "set relay.http.token_file or relay.http.from, or listen on 127.0.0.1"
-        yield Problem("relay.http", "whoever reaches relay.listen.http could read status and metrics", hint)
+        yield Problem("relay.http", "anyone who can reach relay.listen.http can read status and metrics", hint)
     yield from _check_ranges(http, "relay.http")
 
 
@@ -34,10 +34,12 @@ def _check_open(push: Push, address: str) -> Iterator[Problem]:
     known_by_certificate = push.tls is not None and push.tls.client_certificates != "none"
     if push.anyone:
         hint = "list clients instead: " + _TOKEN_HINT
-        yield Problem("relay.push.anyone", "whoever reaches this address may push", hint, address, severity="warning")
+        yield Problem(
+            "relay.push.anyone", "anyone who can reach this address may push", hint, address, severity="warning"
+        )
     elif not push.clients and not known_by_certificate:
         hint = f"{_TOKEN_HINT}; relay.push.anyone: true lets everybody push"
-        yield Problem("relay.push.clients", "whoever reaches relay.listen.push could push", hint, address)
+        yield Problem("relay.push.clients", "anyone who can reach relay.listen.push can push", hint, address)
     if push.tls is None and any(client.token_file or client.password_file for client in push.clients):
         message = "tokens and passwords of clients go over the network unencrypted"
         yield Problem("relay.push.tls", message, "set relay.push.tls: {}", severity="warning")

@@ -55,7 +55,7 @@ def check_system(system: System, access: Access) -> Iterator[Problem]:
 
 
 def host_name_fault(name: str) -> str:
-    """Return why this is no host name (RFC 1123, section 2.1), empty when it is one."""
+    """Return why this is not a host name (RFC 1123, section 2.1), empty when it is one."""
     if not name:
         return "empty"
     if len(name) > 253:
@@ -244,7 +244,7 @@ def _check_access(access: Access) -> Iterator[Problem]:
 
 
 def ssh_key_fault(line: str) -> tuple[str, str]:
-    """Return why a line is no public key to log in with, and a hint; two empty texts when it is one.
+    """Return why a line is not a usable public key, and a hint; two empty texts when it is one.
 
     The blob says its type and sizes itself (RFC 4253, section 6.6), so a cut or private key is seen.
     """

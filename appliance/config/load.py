@@ -39,7 +39,7 @@ def load_checked(path: Path | str) -> Checked:
 
 
 def read(path: Path | str) -> str:
-    """Return the text of a file. Raise UsageError when it cannot be read, ConfigError when it is no text."""
+    """Return the text of a file. Raise UsageError when it cannot be read, ConfigError when it is not text."""
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_FILE + 1)
@@ -111,7 +111,7 @@ def compose(text: str) -> yaml.Node | None:
 
 
 def yaml_problem(error: yaml.YAMLError, text: str) -> Problem:
-    """Say in words, with line and column, why a text is no YAML."""
+    """Return why a text is not YAML, with line and column."""
     if isinstance(error, _TooDeep):
         return Problem("", "nested too deeply to be a configuration")
     if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark or error.context_mark):

@@ -46,7 +46,10 @@ class Push(Section):
         list[PushClient], Meta(description="Clients that may push; the first that fits counts.", max_length=1000)
     ] = field(default_factory=list)
     anyone: Annotated[
-        bool, Meta(description="Whoever reaches the address may push, for our own tenant, without being known.")
+        bool,
+        Meta(
+            description="Anyone who can reach the address may push for our own tenant, without identifying themselves."
+        ),
     ] = False
 
 

@@ -41,7 +41,7 @@ class Spool(Section):
         Literal["block", "drop_oldest"],
         Meta(
             description="block: take nothing more, so that senders and the hand-over files keep it; "
-            "drop_oldest: give up the oldest batches for new ones."
+            "drop_oldest: drop the oldest batches to make room for new ones."
         ),
     ] = "block"
     reserve: Annotated[

@@ -23,7 +23,7 @@ def is_loopback(host: str) -> bool:
 
 
 def check_range(text: str, where: str) -> Iterator[Problem]:
-    """Yield what is wrong with an address or range."""
+    """Yield problems with an address or range."""
     if "%" in text:
         yield Problem(where, "not an address or range", "leave out the zone, which is what follows %", shown(text))
         return

@@ -33,7 +33,7 @@ class Size(int):
 
     @classmethod
     def parse(cls, text: object) -> Self:
-        """Raise ValueError, in words an operator understands, for anything else."""
+        """Raise ValueError, with a message for the operator, for anything else."""
         if isinstance(text, int) and not isinstance(text, bool):
             size = int(text)
         else:
@@ -58,7 +58,7 @@ class Rate(Size):
 
     @classmethod
     def parse(cls, text: object) -> Self:
-        """Raise ValueError, in words an operator understands, for anything else."""
+        """Raise ValueError, with a message for the operator, for anything else."""
         if isinstance(text, str) and text.rstrip().endswith("/s"):
             text = text.rstrip()[:-2]
         return super().parse(text)
@@ -72,7 +72,7 @@ class Duration(float):
 
     @classmethod
     def parse(cls, text: object) -> Self:
-        """Raise ValueError, in words an operator understands, for anything else."""
+        """Raise ValueError, with a message for the operator, for anything else."""
         if isinstance(text, (int, float)) and not isinstance(text, bool):
             seconds = float(text)
         else:
@@ -102,7 +102,7 @@ class Endpoint(str):
 
     @classmethod
     def parse(cls, text: object) -> Self:
-        """Raise ValueError, in words an operator understands, for anything else."""
+        """Raise ValueError, with a message for the operator, for anything else."""
         host, colon, port = text.rpartition(":") if isinstance(text, str) else ("", "", "")
         if (
             colon
@@ -117,12 +117,12 @@ class Endpoint(str):
 
     @property
     def host(self) -> str:
-        """The address without brackets; empty for all addresses."""
+        """Return the address without brackets; empty for all addresses."""
         return self.rpartition(":")[0].strip("[]")
 
     @property
     def port(self) -> int:
-        """The port; 0 lets the kernel choose one."""
+        """Return the port; 0 lets the kernel choose one."""
         return int(self.rpartition(":")[2])
 
 

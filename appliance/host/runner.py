@@ -25,7 +25,7 @@ class Answer:
 
     @property
     def reason(self) -> str:
-        """The last line that says something."""
+        """Return the last line that says something."""
         lines = [line.strip() for line in f"{self.out}\n{self.err}".splitlines() if line.strip()]
         return lines[-1] if lines else f"exit status {self.code}"
 

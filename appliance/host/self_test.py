@@ -88,8 +88,8 @@ def check_route(config: Config, facts: Facts, runner: Runner) -> Iterator[Findin
         return
     gateway = words[words.index("via") + 1]
     gateway = words[words.index("via") + 2] if gateway in ("inet", "inet6") else gateway
-    neighbour = runner(["ip", "neighbour", "show", gateway], timeout=5).out
-    if "FAILED" in neighbour or "INCOMPLETE" in neighbour:
+    entry = runner(["ip", "neigh", "show", gateway], timeout=5).out
+    if "FAILED" in entry or "INCOMPLETE" in entry:
         remedy = "is the gateway's address right, and this machine in the right network or VLAN?"
         yield Finding("route", False, f"the gateway {gateway} does not answer on {device}", remedy)
         return
@@ -153,7 +153,7 @@ def clock_offset(server: str, port: int = 123) -> float:
     if len(answer) < 48 or answer[0] & 7 != 4 or answer[1] == 0:
         raise OSError("it answers, but is not synchronized itself")
     seconds, fraction = struct.unpack("!II", answer[40:48])
-    # 2036: the counter begins anew (RFC 4330, section 3).
+    # 2036: the counter starts over (RFC 4330, section 3).
     theirs = seconds - _NTP_EPOCH + (2**32 if seconds < 2**31 else 0) + fraction / 2**32
     return float(theirs - (sent + received) / 2)
 
@@ -212,7 +212,7 @@ def _connect(port: OpenPort, config: Config, layout: Layout) -> Finding:
 
 
 def _handshake(port: OpenPort, config: Config, layout: Layout, connection: socket.socket) -> Finding:
-    """A handshake as a sender does it; ours shows no client certificate, so what comes after is not tried."""
+    """Return a handshake as a sender does it; ours shows no client certificate, so what comes after is not tried."""
     listener = getattr(config.listeners, port.name.removeprefix("listeners."))
     context = ssl.create_default_context()
     authority = layout.at(listener.tls.ca_file)

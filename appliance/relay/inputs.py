@@ -28,5 +28,5 @@ INPUTS: tuple[Input, ...] = (
 
 
 def index(name: str) -> int:
-    """The place of the input called `name` in `INPUTS`. Raises ValueError when there is none."""
+    """Return the place of the input called `name` in `INPUTS`. Raise ValueError when there is none."""
     return [each.name for each in INPUTS].index(name)

@@ -2,7 +2,7 @@
 
 A message that comes too often is counted instead, and the count is said once the minute is over.
 That bounds the relay's share of the journal, which rsyslog may forward back to the relay: a
-message about forwarding can so not feed itself. Secrets are removed as a last resort; whoever logs
+message about forwarding cannot feed back. Secrets are removed as a last resort; the code that logs
 must not pass them in the first place.
 Source: sd-daemon(3) for the `<4>` prefixes that tell journald the level.
 """
@@ -163,7 +163,7 @@ def set_level(level: str) -> None:
 
 
 def _is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
-    """Whether the stream is the one systemd connected to the journal (JOURNAL_STREAM=device:inode)."""
+    """Return whether the stream is the one systemd connected to the journal (JOURNAL_STREAM=device:inode)."""
     try:
         status = os.fstat(stream.fileno())
     except (OSError, ValueError):

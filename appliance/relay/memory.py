@@ -9,7 +9,7 @@ import ctypes
 
 
 def give_back() -> None:
-    """Give the system what is free in whole pages; some milliseconds."""
+    """Return free memory in whole pages to the system; takes some milliseconds."""
     try:
         library = ctypes.CDLL(None)
     except OSError:

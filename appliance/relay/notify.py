@@ -57,7 +57,7 @@ class Notifier:
 
     @property
     def present(self) -> bool:
-        """Whether somebody listens to what is said here."""
+        """Return whether somebody listens to what is said here."""
         return bool(self._address)
 
     def ready(self, status: str = "") -> None:

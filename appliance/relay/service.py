@@ -101,13 +101,13 @@ class Service:
         ]
 
     def not_ready(self) -> str:
-        """Why no logs can be taken now; empty when they can."""
+        """Return why no logs can be taken now; empty when they can."""
         if not self._started:
             return "starting" if not self._stop.is_set() else "stopping"
         return self.spool.no_room()
 
     async def start(self) -> None:
-        """Listen. Raises ApplianceError when an address cannot be had."""
+        """Listen. Raise ApplianceError when an address cannot be had."""
         self.intake.start()
         await self._open_doors(model.Listen(), self.config.relay.listen)
         self._started = True
@@ -155,7 +155,7 @@ class Service:
         await self.stop()
 
     def _alive(self) -> bool:
-        """Whether every thread that carries messages goes on; the loop itself is asking."""
+        """Return whether every thread that carries messages goes on; the loop itself is asking."""
         return self.intake.writer.alive() and self.sender.alive()
 
     async def _tick(self) -> None:
@@ -177,12 +177,12 @@ class Service:
             self.notifier.status(f"{self.sender.stats.state}; {len(self.spool)} batches wait for Loki")
 
     def _rest(self) -> None:
-        """Give back the memory that a load needed."""
+        """Return memory that was needed under load."""
         self.intake.rest()
         memory.give_back()
 
     async def reload(self) -> None:
-        """Take the configuration anew; a wrong one changes nothing. Connections stay open."""
+        """Reload the configuration; an invalid one changes nothing. Connections stay open."""
         async with self._reloading:
             self.notifier.reloading()
             try:
@@ -212,7 +212,7 @@ class Service:
         log.info("the configuration was reloaded")
 
     async def stop(self) -> None:
-        """Bring what is in memory to the disk, acknowledge it, and end within seconds."""
+        """Write what is in memory to disk, acknowledge it, and end within seconds."""
         self._started = False
         self.notifier.stopping()
         await self.handover.stop()
@@ -270,7 +270,7 @@ def _allow_files(wanted: int) -> None:
 
 
 def run(config: model.Config, read_config: Callable[[], model.Config]) -> int:
-    """Run the relay in the foreground until it is told to stop; the exit code.
+    """Run the relay in the foreground until it is asked to stop; return the exit code.
 
     `read_config` is called on SIGHUP and raises ApplianceError for a file that is not valid.
     """

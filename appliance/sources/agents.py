@@ -8,7 +8,7 @@ from appliance.sources.forwarder import Forwarder
 
 
 def alloy_write(at: Forwarder, *, token_file: str, ca_file: str) -> tuple[str, ...]:
-    """Return the loki.write component `forwarder`; it tries for ever, so nothing is given up during an outage."""
+    """Return the loki.write component `forwarder`; it retries forever, so nothing is dropped during an outage."""
     lines = [
         'loki.write "forwarder" {',
         "  endpoint {",

@@ -35,12 +35,12 @@ class Forwarder:
 
     @property
     def is_ipv6(self) -> bool:
-        """Whether the address is an IPv6 address, not a name and not IPv4."""
+        """Return whether the address is an IPv6 address, not a name and not IPv4."""
         return ":" in self.address
 
     @property
     def host(self) -> str:
-        """The address as it stands before a port in URLs and rsyslog's targets: IPv6 in brackets."""
+        """Return the address as it stands before a port in URLs and rsyslog's targets: IPv6 in brackets."""
         return _bracketed(self.address)
 
     @property
@@ -50,7 +50,7 @@ class Forwarder:
 
     @property
     def push_url(self) -> str:
-        """The URL for agents that push as they would to Loki."""
+        """Return the URL for agents that push as they would to Loki."""
         where = f"https://{self.named_host}" if self.push_tls else f"http://{self.host}"
         return f"{where}:{self.push}/loki/api/v1/push"
 

@@ -43,7 +43,7 @@ class Compared:
 
     @property
     def same(self) -> bool:
-        """Whether the line lands in the same stream as before."""
+        """Return whether the line lands in the same stream as before."""
         return self.before == self.now
 
 

@@ -1,4 +1,4 @@
-"""A program on a terminal that tests can read (pexpect and pyte), and a picture of it in VGA's colours."""
+"""A program on a terminal that tests can read (pexpect and pyte), and a picture of it in VGA's colors."""
 
 import shutil
 import subprocess
@@ -79,7 +79,7 @@ class Terminal:
 
 
 def picture(screen: pyte.Screen, path: Path, *, scale: float = 1.0) -> None:
-    """Draw a screen as PNG (needs rsvg-convert), each cell in its VGA colours."""
+    """Draw a screen as PNG (needs rsvg-convert), each cell in its VGA colors."""
     w, h = 8, 16
     cells = [f'<rect width="{screen.columns * w}" height="{screen.lines * h}" fill="#000"/>']
     texts = []

@@ -2,7 +2,7 @@
 
 As api_server.ml does it: POST /jsonrpc, JSON-RPC 2.0, an error's `message` is XAPI's code and its
 `data` the code's parameters. A host whose syslog is reconfigured writes its destination into a line of
-rsyslog, as xe-syslog-reconfigure does, and sends a line there, for rsyslog starts anew.
+rsyslog, as xe-syslog-reconfigure does, and sends a line there, for rsyslog restarts.
 """
 
 import json

@@ -13,7 +13,7 @@ from tests.harness.net import free_port
 ROOT = Path(__file__).resolve().parents[2]
 ROW = re.compile(r"^(?P<name>\S.*?) {2,}(?P<rate>[\d,]+) +(?P<cpu>[\d.]+) +(?P<rss>\d+) +\d+ +(?P<lost>-?\d+)$")
 
-# Another forwarder: octet-counted TCP in, gzipped JSON out; it loses what it is told to.
+# Another forwarder: octet-counted TCP in, gzipped JSON out; it loses what it is asked to.
 PEER = """\
 import gzip, json, re, socket, sys, time, urllib.request
 port, sink, lose = map(int, sys.argv[1:4])

@@ -1,4 +1,4 @@
-"""The console on a real terminal: as the VM's screen, as a serial line; its glyphs, its colours, its keys."""
+"""The console on a real terminal: as the VM's screen, as a serial line; its glyphs, its colors, its keys."""
 
 import os
 import re

@@ -126,7 +126,7 @@ def test_each_tenant_is_kept_through_to_loki(start_relay: StartRelay) -> None:
             (stream,) = loki.double.ingester.streams(tenant)
             assert stream.labels["for"] == tenant
         assert push(relay, as_json({}, [[str(now), "x"]]), {**JSON, "X-Scope-OrgID": "a/b"})[0] == 400
-        # Whoever names our own tenant shares its streams, so that the guard sees all of them.
+        # A client that names our own tenant shares its streams, so that the guard sees all of them.
         assert (
             push(relay, as_json({"for": "house"}, [[str(now + 1), "x"]]), {**JSON, "X-Scope-OrgID": "house"})[0] == 204
         )

@@ -1,4 +1,4 @@
-"""`appliance sources xcp-ng --pool`: set on every host over XAPI, with its way back, and each first line waited for."""
+"""`appliance sources xcp-ng --pool`: set on every host over XAPI, undone again, and each first line waited for."""
 
 import hashlib
 import ssl

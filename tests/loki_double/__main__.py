@@ -72,7 +72,7 @@ def main() -> None:
     if sys.stdin.isatty():
         signal.pause()
     else:
-        sys.stdin.buffer.read()  # whoever started us is gone when this ends
+        sys.stdin.buffer.read()  # the process that started us is gone when this ends
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ class LokiUnderTest(Protocol):
     def clear(self) -> None: ...
 
     def set_limits(self, **limits: Any) -> None:
-        """Names of `limits.Limits`. A real Loki starts anew with them."""
+        """Names of `limits.Limits`. A real Loki restarts with them."""
 
     def count(self, selector: str = "{}") -> int: ...
 

@@ -2,7 +2,7 @@
 
 `-config.file=FILE` names a Loki configuration. Of its keys those that `real.py` writes are known, at
 their places in Loki's reference (docs/sources/shared/configuration.md); any other one ends it as it
-ends Loki. Limits, ports and directories are honoured; what was stored is there again after SIGTERM
+ends Loki. Limits, ports and directories are respected; what was stored is there again after SIGTERM
 and a new start, as Loki's write-ahead log has it. So everything about `LOKI_BIN` but Loki itself
 can be run where there is no Loki.
 """

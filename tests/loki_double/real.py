@@ -141,7 +141,7 @@ class RealLoki:
         return [row[2].encode() for row in self.entries(selector)]
 
     def entries(self, selector: str = "{}") -> list[tuple[dict[str, str], int, str, dict[str, str]]]:
-        """Labels and metadata cannot be told apart in a plain query; ask for them categorised."""
+        """Labels and metadata cannot be told apart in a plain query; ask for them categorized."""
         rows: list[tuple[dict[str, str], int, str, dict[str, str]]] = []
         start, end, limit = time.time_ns() - 8 * 86400 * 10**9, time.time_ns() + 900 * 10**9, self._page
         while True:

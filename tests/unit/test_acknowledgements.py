@@ -1,4 +1,4 @@
-"""Who is told what is durable, and when: not while the spool is full, with the exceptions that lose nothing."""
+"""Which senders get acknowledgements, and when: not while the spool is full, with the exceptions that lose nothing."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -95,7 +95,7 @@ def test_a_relay_that_stops_tells_everybody_what_is_on_disk(spool: Spool) -> Non
 
 
 def test_who_is_held_is_told_one_message_now_and_then(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """librelp takes a receiver for dead that is silent for 90 s, connects anew and sends all of it again."""
+    """librelp treats a receiver as dead that is silent for 90 s, reconnects and sends all of it again."""
     assert acknowledgements._SIGN_OF_LIFE < 90 / 2
     monkeypatch.setattr(acknowledgements, "_SIGN_OF_LIFE", 0.5)
 

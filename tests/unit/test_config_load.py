@@ -1,4 +1,4 @@
-"""Loading a configuration: what is right is taken, what is wrong is said, all of it, with path and hint."""
+"""Loading a configuration: valid ones are accepted, all problems are reported, each with path and hint."""
 
 import re
 from pathlib import Path
@@ -274,7 +274,7 @@ def test_a_rule_over_the_name_of_a_connection_is_told_that_it_is_an_address() ->
     assert "address" in warning.message
 
 
-# ---- what is no YAML ------------------------------------------------------------------------
+# ---- what is not YAML ------------------------------------------------------------------------
 
 
 def test_a_tab_is_named_with_its_line() -> None:

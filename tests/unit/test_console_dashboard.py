@@ -1,4 +1,4 @@
-"""The dashboard: what is wrong comes first with its remedy, looking is free, changing asks when locked."""
+"""The dashboard: problems come first with their remedies, looking is free, changing asks when locked."""
 
 import time
 from collections.abc import Iterator

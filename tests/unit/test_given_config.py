@@ -50,7 +50,7 @@ class Root:
         self.put("var/lib/cloud/instance/cloud-config.txt", "#cloud-config\n" + yaml.safe_dump(data))
 
     def given(self) -> str:
-        """What is to be put in force; empty when nothing is."""
+        """What is to be applied; empty when nothing is."""
         self.target.unlink(missing_ok=True)
         self._run(str(self.target))
         return self.target.read_text() if self.target.exists() else ""
@@ -81,7 +81,7 @@ def test_a_machine_that_was_given_nothing_gets_nothing(root: Root) -> None:
 def test_the_configuration_in_user_data_is_taken_once(root: Root, as_text: bool) -> None:
     root.user_data({"appliance": CONFIG if as_text else parsed(CONFIG)})
     assert parsed(root.given()) == parsed(CONFIG)
-    assert parsed(root.given()) == parsed(CONFIG), "until it is in force"
+    assert parsed(root.given()) == parsed(CONFIG), "until it is active"
     root.taken()
     assert root.given() == "", "what an operator changed since is left alone"
     root.user_data({"appliance": {**parsed(CONFIG), "listeners": {"udp": {}}}})

@@ -1,4 +1,4 @@
-"""`./build.sh run`: what QEMU is told, what is kept, and what is refused before it starts."""
+"""`./build.sh run`: what QEMU is given, what is kept, and what is refused before it starts."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ def test_what_the_machine_wrote_is_kept_until_the_next_build(tmp_path: Path) -> 
     first = overlay_on(disk, keep).stat()
     assert overlay_on(disk, keep).stat().st_ino == first.st_ino
     os.utime(disk, (first.st_mtime + 5, first.st_mtime + 5))
-    assert overlay_on(disk, keep).stat().st_mtime_ns != first.st_mtime_ns, "a newer build begins anew"
+    assert overlay_on(disk, keep).stat().st_mtime_ns != first.st_mtime_ns, "a newer build starts over"
     os.utime(disk, (0, 0))
     keep.write_bytes(b"changes")
     assert overlay_on(disk, keep, new=True).read_bytes() != b"changes"

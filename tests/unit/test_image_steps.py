@@ -1,4 +1,4 @@
-"""Steps of a build: progress, the log, and how a failure is told."""
+"""Steps of a build: progress, the log, and how a failure is reported."""
 
 import io
 import os

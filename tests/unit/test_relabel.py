@@ -151,7 +151,7 @@ CASES: list[tuple[str, Labels, list[RelabelRule], Labels | None]] = [
         TAGS | {"__metrics_path__": "/secret", "job": "some-job", "foo": "bar"},
     ),
     (
-        "a label dropped, written anew and kept by (prometheus#12283)",
+        "a label dropped, written again and kept by (prometheus#12283)",
         {"__meta_name": "foo", "__meta_port": "9091"},
         [
             rule(regex="^__meta_name$", action="labeldrop"),

@@ -25,7 +25,7 @@ PUSH = json.dumps(
 
 
 class Recorder:
-    """An intake that keeps what it is given, once it is told that the disk has it."""
+    """An intake that keeps what it is given, once the disk has it."""
 
     def __init__(self) -> None:
         self.pushed: list[tuple[str, list[PushedStream]]] = []

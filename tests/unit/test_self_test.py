@@ -75,10 +75,10 @@ def config(text: str) -> Config:
 
 def test_a_gateway_that_does_not_answer_is_named() -> None:
     runner = Notes(answers={"ip route": Answer(0, "127.0.0.1 via 192.0.2.1 dev enX0 src 192.0.2.9"),
-                            "ip neighbour": Answer(0, "192.0.2.1 dev enX0 FAILED")})  # fmt: skip
+                            "ip neigh": Answer(0, "192.0.2.1 dev enX0 FAILED")})  # fmt: skip
     (finding,) = self_test.check_route(config(""), Facts(now=0), runner)
     assert finding.ok is False and "192.0.2.1 does not answer on enX0" in finding.detail
-    runner.answers["ip neighbour"] = Answer(0, "192.0.2.1 dev enX0 REACHABLE")
+    runner.answers["ip neigh"] = Answer(0, "192.0.2.1 dev enX0 REACHABLE")
     assert next(self_test.check_route(config(""), Facts(now=0), runner)).ok is True
 
 

@@ -34,7 +34,7 @@ class Console(Protocol):
 
 
 def wait_for(console: Console, words: str | Callable[[str], bool], timeout: float = PATIENCE) -> str:
-    """Return what the console shows as soon as it has the words. Raises GuestError with the screen."""
+    """Return what the console shows as soon as it has the words. Raise GuestError with the screen."""
     deadline = time.monotonic() + timeout
     found = (lambda text: words in text) if isinstance(words, str) else words
     while not found(text := console.text()):

@@ -154,7 +154,7 @@ class Machine:
         raise GuestError(f"no shell within {timeout:.0f} s\n{self.console()[-1500:]}")
 
     def run(self, command: str, timeout: float = PATIENCE, *, check: bool = True) -> Result:
-        """Run a shell command as root in the guest. Raises GuestError if it fails and `check` is set."""
+        """Run a shell command as root in the guest. Raise GuestError if it fails and `check` is set."""
         if self._shell is None:
             self.wait_for_shell()
         assert self._shell is not None
@@ -223,7 +223,7 @@ class Machine:
         raise GuestError(f"port {port} not open within {timeout:.0f} s\n{self.console()[-1500:]}")
 
     def _established(self, port: int) -> bool:
-        """Whether QEMU's own list of connections shows one to this port that the guest took."""
+        """Return whether QEMU's own list of connections shows one to this port that the guest took."""
         shown = str(self.monitor("human-monitor-command", {"command-line": "info usernet"}))
         return any(
             "ESTABLISHED" in line and line.split()[-3] == str(port) for line in shown.splitlines() if "TCP" in line

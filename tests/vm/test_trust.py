@@ -54,7 +54,7 @@ def machine(start_machine: StartMachine) -> Machine:
 
 
 def logs_in_at_tty2(machine: Machine, tmp_path: Path) -> bool:
-    """Whether name and password open a shell at the second virtual console, by its keyboard."""
+    """Return whether name and password open a shell at the second virtual console, by its keyboard."""
 
     def text() -> str:
         return machine.run("fold -w 80 /dev/vcs2 | sed 's/ *$//' | grep -v '^$'; true").text

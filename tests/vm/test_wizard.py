@@ -27,7 +27,7 @@ PASSWORD = "correct-Horse-7"
 
 
 def hidden(fields: int) -> Callable[[str], bool]:
-    """Whether so many fields hold as many asterisks as the password has characters."""
+    """Return whether so many fields hold as many asterisks as the password has characters."""
     return lambda text: re.findall(r"\*{4,}", text) == ["*" * len(PASSWORD)] * fields
 
 
@@ -147,7 +147,7 @@ class TestAtTheScreen:
 
 
 class TestBySerialLine:
-    """From the same first page again: the state before the screen's keys is put back."""
+    """From the same first page again: the state from before the screen's keys is restored."""
 
     @pytest.fixture(scope="class")
     def line(self, machine: Machine, loki: InProcessLoki) -> Iterator[SerialLine]:

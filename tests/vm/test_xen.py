@@ -25,7 +25,7 @@ pytestmark = [
 ]  # fmt: skip
 
 # Nested virtualization in an emulated processor: now and then an interrupt strikes the guest's kernel on its
-# entry stack again and again until that is full. The machine is started anew then, and only then.
+# entry stack again and again until that is full. The machine is restarted then, and only then.
 _EMULATION = "Kernel panic - not syncing: Fatal exception in interrupt"
 _ATTEMPTS = 4
 

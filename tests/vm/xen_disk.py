@@ -27,7 +27,7 @@ WANTED = "/etc/systemd/system/multi-user.target.wants/xen-probe.service"
 
 
 def prepare(disk: Path, config: Mapping[str, Any], work: Path) -> Guest:
-    """Put `config` and the probe into `disk`, take its kernel out; returns the guest to be started."""
+    """Put `config` and the probe into `disk`, take its kernel out; return the guest to be started."""
     _write_into(
         disk,
         work,

@@ -1,4 +1,4 @@
-"""The steps of a test or of an apply, one a line, as they come: what was looked at, how it is, what to do."""
+"""The steps of a test or of an apply, one a line, as they come: what was checked, its state, what to do."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ class FindingList(Static):
 
     @property
     def filling(self) -> bool:
-        """Whether something is still being looked for."""
+        """Return whether something is still being looked for."""
         return any(worker.is_running and worker.node is self for worker in self.workers)
 
     @work(thread=True, exclusive=True, group="findings")

@@ -175,7 +175,7 @@ class SecretItem(TextItem):
         )  # fmt: skip
 
     def concerns(self, problem: Problem) -> bool:
-        """What has been typed will be kept: it is not missing."""
+        """Return whether something was typed: it will be kept, so it is not missing."""
         return problem.path == f"typed {self.path}" or (not self.value and super().concerns(problem))
 
     def keep(self) -> None:

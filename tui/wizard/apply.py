@@ -123,7 +123,7 @@ starts with the old settings or the new ones, never with half of them.
 
     @property
     def busy(self) -> bool:
-        """Whether settings are being applied right now."""
+        """Return whether settings are being applied right now."""
         return any(worker.is_running and worker.group == "apply" for worker in self.workers)
 
     def action_back(self) -> None:

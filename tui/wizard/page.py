@@ -213,7 +213,7 @@ class Page(Screen[None]):
             self.say(f"{error.message}: {error.hint}")
 
     def say(self, text: str) -> None:
-        """Say something in the line above the buttons."""
+        """Show a message in the line above the buttons."""
         self.query_one("#hint", Static).update(text)
 
     # ---- test -------------------------------------------------------------------------------

@@ -49,7 +49,9 @@ def push_api(draft: Draft, job: Tree) -> None:
     draft.remark(job, "is relay.listen.push", Fate.TAKEN)
     if not host.startswith("127.") and host not in ("localhost", "::1"):
         draft.set("relay.push.anyone", True)
-        text = "whoever reaches it may push, as before; better list relay.push.clients and remove relay.push.anyone"
+        text = (
+            "anyone who can reach it may push, as before; better list relay.push.clients and remove relay.push.anyone"
+        )
         draft.remark(job, text, Fate.ACTION)
 
 

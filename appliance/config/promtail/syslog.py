@@ -220,7 +220,7 @@ def _share_inputs(jobs: Sequence[Job]) -> bool:
 
 
 def _union(draft: Draft, jobs: Sequence[Job], static: dict[str, str]) -> list[dict[str, Any]]:
-    """All jobs' rules for all lines: they come by the same listener, so nothing tells them apart."""
+    """Return all jobs' rules for all lines: they come by the same listener, so nothing tells them apart."""
     rules: list[dict[str, Any]] = []
     for number, job in enumerate(jobs):
         for name, value in job.labels.items():
@@ -236,7 +236,7 @@ def _union(draft: Draft, jobs: Sequence[Job], static: dict[str, str]) -> list[di
 
 
 def _each_for_its_own(draft: Draft, jobs: Sequence[Job], static: dict[str, str]) -> list[dict[str, Any]]:
-    """Labels that all jobs share are static; the rest are rules that look at the input."""
+    """Make labels that all jobs share static; return rules that look at the input for the others."""
     rules: list[dict[str, Any]] = []
     shared = dict(set(jobs[0].labels.items()).intersection(*(job.labels.items() for job in jobs[1:])))
     static |= {name: value for name, value in jobs[0].labels.items() if name in shared}

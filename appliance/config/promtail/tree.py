@@ -90,7 +90,7 @@ class Tree:
 
 
 def read_tree(text: str, source: str = "", offset: int = 0) -> Tree:
-    """Return the tree of a text. Raise ConfigError when it is no YAML, UsageError when it is no mapping."""
+    """Return the tree of a text. Raise ConfigError when it is not YAML, UsageError when it is no mapping."""
     try:
         node = compose(text)
     except yaml.YAMLError as error:

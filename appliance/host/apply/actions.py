@@ -1,4 +1,4 @@
-"""What must be told to reread its files, and in which order: from changed paths to commands.
+"""Which services must reread their files, and in which order: from changed paths to commands.
 
 Pure: a list of actions for a set of changes. `engine.py` runs them, forwards and, when something
 fails, once more after the old files are back.
@@ -130,7 +130,7 @@ def former_administrator(change: Change) -> str:
 
 
 def _relay(changed: dict[str, Change], restart: tuple[str, ...]) -> Action | None:
-    """The relay takes nearly everything anew while connections stay open.
+    """Return the relay's action. It reloads nearly everything while connections stay open.
 
     For another place of its spool it has to restart, and for other listeners: a port that is taken
     makes a restart fail, which is seen, while a reload goes on with the old ones.
@@ -146,7 +146,7 @@ def _relay(changed: dict[str, Change], restart: tuple[str, ...]) -> Action | Non
 
 
 def _receiver(changed: dict[str, Change], *, booting: bool) -> Action | None:
-    """The receiver takes all of its configuration anew while connections stay open."""
+    """Return the receiver's action. It reloads all of its configuration while connections stay open."""
     change = changed.get(RELAY_CONFIG)
     if change is None or _received(change.old) == _received(change.new):
         return None

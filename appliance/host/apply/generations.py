@@ -2,7 +2,7 @@
 
 The switch is safe against a power cut at any instant. Before the first file changes, the new
 generation is whole on the disk and a marker names where the switch comes from and goes to; the
-marker goes last. Whoever finds a marker (`recover`) finishes or undoes the switch. What must be
+marker goes last. `recover` finds a marker and finishes or undoes the switch. What must be
 restarted, and whether it works then, is not decided here.
 
     generations/3/manifest.json, generations/3/files/…   what the machine's files are in generation 3
@@ -64,7 +64,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
     @property
     def worked(self) -> bool:
-        """Whether it is safe to roll back to it."""
+        """Return whether it is safe to roll back to it."""
         return self.state in ("healthy", "applied")
 
 
@@ -330,7 +330,7 @@ def _encode(value: msgspec.Struct) -> bytes:
 
 
 def _us() -> tuple[str, str]:
-    """Owner and group of the store's own files: whoever runs."""
+    """Owner and group of the store's own files: those of this process."""
     return str(os.geteuid()), str(os.getegid())
 
 

@@ -44,12 +44,12 @@ class Plan:
 
     @property
     def differences(self) -> tuple[Difference, ...]:
-        """What changes in meaning, key by key."""
+        """Return what changes in meaning, key by key."""
         return differences(self.previous, self.config) if self.config else ()
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether the machine stays as it is: only comments, order or spelling of the configuration differ."""
+        """Return whether the machine stays as it is: only comments, order or spelling of the configuration differ."""
         return all(change.path == CONFIG for change in self.changes) and not self.differences
 
     @property
@@ -64,7 +64,7 @@ class Plan:
 
     @property
     def diff(self) -> str:
-        """The change for people: appliance.yaml first, then what follows from it."""
+        """Return the change for people: appliance.yaml first, then what follows from it."""
         ordered = sorted(self.changes, key=lambda change: (change.path != CONFIG, change.path))
         return "\n".join(trees.diff(change) for change in ordered)
 

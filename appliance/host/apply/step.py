@@ -14,7 +14,7 @@ class StepState(Enum):
 
     @property
     def word(self) -> str:
-        """What people read; nothing while it runs."""
+        """Return what people read; nothing while it runs."""
         return "" if self is StepState.RUNNING else OF_FINDING[_OK[self]]
 
 

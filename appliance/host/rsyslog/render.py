@@ -67,7 +67,7 @@ class HandoverFiles:
 
     @property
     def full_at(self) -> int:
-        """Bytes at which rsyslogd goes over to another file."""
+        """Return bytes at which rsyslogd goes over to another file."""
         return max(_SMALLEST_FILE, min(_LARGEST_FILE, self.disk // _FILES))
 
     @property
@@ -77,7 +77,7 @@ class HandoverFiles:
 
     @property
     def batch(self) -> int:
-        """Messages in hand. All of them fit into the file that is prepared when the gate shuts."""
+        """Return messages in hand. All of them fit into the file that is prepared when the gate shuts."""
         return max(1, min(_BATCH, self.full_at // (2 * self.longest)))
 
     @property
@@ -103,7 +103,7 @@ def render(
     stats_interval: int = 10,
     stop_within: float = 60.0,
 ) -> str:
-    """The whole rsyslog.conf.
+    """Return the whole rsyslog.conf.
 
     `own_units` are the units whose messages are not forwarded from the journal. `stop_within` are the
     seconds that the worker has for what is in memory when rsyslogd is stopped. Raise ApplianceError for
@@ -179,7 +179,7 @@ def check(text: str, *, rsyslogd: str = "rsyslogd") -> None:
 
 
 def _complaints(output: str, file: str) -> list[str]:
-    """What rsyslogd said, without what it says always."""
+    """Return what rsyslogd said, without what it says always."""
     found: list[str] = []
     for line in output.splitlines():
         said = line.removeprefix("rsyslogd: ").strip()

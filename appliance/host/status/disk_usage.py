@@ -11,7 +11,7 @@ from appliance.host.layout import DATA, Layout
 
 _SHOWN = 3
 _DIVIDED = {"/": ("/var", "/var/lib", "/home", "/usr"), DATA: (DATA, f"{DATA}/spool")}
-"""Directories whose parts are told one by one, by disk: those named here stand for the rest of themselves."""
+"""Directories whose parts are reported one by one, by disk; those named here stand for what remains in them."""
 
 
 def largest_below(disk: str, layout: Layout, within: float = 2.0) -> tuple[tuple[str, int], ...]:

@@ -79,7 +79,7 @@ def rsyslog(facts: Facts) -> Part:
 
 
 def handover(relay: dict[str, Any]) -> Part:
-    """What rsyslog and the receiver wrote to files, and the relay has not read."""
+    """Return what rsyslog and the receiver wrote to files, and the relay has not read."""
     state = section(relay, "handover")
     waiting, age = int(state.get("backlog_bytes", 0)), float(state.get("oldest_age", 0))
     summary = f"{size(waiting)} wait for the relay, the oldest for {length_of_time(age)}" if waiting else "empty"

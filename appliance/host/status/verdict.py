@@ -28,7 +28,7 @@ _MACHINE = (
 
 
 def judge(facts: Facts, reader: Reader | None = None) -> Verdict:
-    """Return the verdict on these facts, its remedies as `reader` can follow them: by default whoever looked."""
+    """Return the verdict on these facts, its remedies as `reader` can follow them: by default the current user."""
     verdict = _judge(facts)
     reader = reader or (Reader.ROOT if facts.as_root else Reader.USER)
     parts = tuple(dataclasses.replace(part, remedy=addressed(part.remedy, reader)) for part in verdict.parts)

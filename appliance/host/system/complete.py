@@ -1,7 +1,7 @@
 """What the appliance adds to a configuration so that its parts find each other. Pure.
 
 On the machine rsyslog and the receiver hand over to the relay by files, status is asked over HTTP on
-loopback, and the spool is on the data partition. Whoever writes `appliance.yaml` need not say so.
+loopback, and the spool is on the data partition. `appliance.yaml` need not say so.
 """
 
 import msgspec

@@ -18,7 +18,7 @@ class OpenPort:
 
     @property
     def family(self) -> str:
-        """The nftables family of the address: ip or ip6."""
+        """Return the nftables family of the address: ip or ip6."""
         return "ip6" if self.address and ":" in self.address else "ip"
 
 

@@ -36,7 +36,7 @@ def make_secrets_directory(layout: Layout) -> None:
 def hand_to_relay(config: Config, layout: Layout) -> None:
     """Give the relay, and nobody else, what it has to read towards Loki and of its clients.
 
-    Whoever put a secret there (cloud-init, an operator) did so as root; the relay is not root.
+    Secrets are put there by root (cloud-init, an operator); the relay is not root.
     """
     user = _relay_user()
     if user is None or os.geteuid() != 0:

@@ -3,7 +3,7 @@
     ca.crt, ca.key                 our own authority
     pairs/N/server.{crt,key}       each server certificate with its key that was ever used
     current -> pairs/N             one rename changes both at once
-    server.crt, server.key         links through `current`, what services are told
+    server.crt, server.key         links through `current`, the paths that services use
     request.key, request.csr       a request that waits for its certificate
 
 Keys are 0600. What is written is decided by the caller; making and judging is `issue.py`, `judge.py`.

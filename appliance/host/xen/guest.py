@@ -36,7 +36,7 @@ class Address(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """All that is told. Memory in KiB."""
+    """Everything that is reported. Memory in KiB."""
 
     os_name: str
     os_distro: str
@@ -76,7 +76,7 @@ def address_keys(addresses: Iterable[Address]) -> dict[str, str]:
 
 
 def everything(facts: Facts, now: int) -> list[Change]:
-    """All keys, for a start and after a migration, which leaves xenstore without them.
+    """Return all keys, for a start and after a migration, which leaves xenstore without them.
 
     xapi watches attr but not data/os_*: data goes first, attr last, so that what it reads is complete.
     """
@@ -97,7 +97,7 @@ def everything(facts: Facts, now: int) -> list[Change]:
 
 
 def refresh(before: Facts, facts: Facts, now: int) -> list[Change]:
-    """What a minute later, or a change of addresses, makes necessary."""
+    """Return what a minute later, or a change of addresses, makes necessary."""
     old, new = address_keys(before.addresses), address_keys(facts.addresses)
     changes: list[Change] = [Remove(path) for path in old if path not in new]
     if before.host_name != facts.host_name:
@@ -126,7 +126,7 @@ def vif_of(nodename: str) -> int | None:
     return int(number) if kind == "device/vif" and number.isdigit() else None
 
 
-# rtnetlink(7): only addresses that others can use are told.
+# rtnetlink(7): only addresses that others can use are reported.
 _RTM_NEWADDR, _RTM_GETADDR, _NLMSG_ERROR, _NLMSG_DONE = 20, 22, 2, 3
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _UNUSABLE = 0x08 | 0x20 | 0x40  # failed duplicate detection, deprecated, tentative
@@ -196,7 +196,7 @@ class Xenstore:
                 return body
 
     def read(self, path: str) -> str | None:
-        """The value of a key, None when there is none."""
+        """Return the value of a key, None when there is none."""
         try:
             return self._ask(self.READ, path.encode() + b"\0").decode(errors="replace")
         except XenstoreError:
@@ -221,7 +221,7 @@ def _text(path: str) -> str:
 
 
 def read_vifs(net: str = "/sys/class/net") -> dict[int, int]:
-    """The number on the Xen side by the kernel's interface index, of all PV network cards.
+    """Return the number on the Xen side by the kernel's interface index, of all PV network cards.
 
     Not by if_indextoname(3): it wants a socket of another family, which the service's sandbox denies.
     """
@@ -237,7 +237,7 @@ def read_vifs(net: str = "/sys/class/net") -> dict[int, int]:
 
 
 def read_addresses(vifs: Mapping[int, int]) -> tuple[Address, ...]:
-    """The addresses of `vifs`, from the kernel."""
+    """Return the addresses of `vifs`, from the kernel."""
     found = []
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as netlink:
         netlink.settimeout(10)
@@ -262,7 +262,7 @@ def _ends(packet: bytes) -> bool:
 
 
 def read_facts(addresses: tuple[Address, ...]) -> Facts:
-    """What is to be told, from the files of a Debian system."""
+    """Return what is to be reported, from the files of a Debian system."""
     release = parse_os_release(_text("/etc/os-release"))
     memory = parse_meminfo(_text("/proc/meminfo"))
     major, _, minor = _text("/etc/debian_version").strip().partition(".")
@@ -288,7 +288,7 @@ class Reporter:
         self._domain: str | None = None
 
     def report(self) -> None:
-        """Tell all that must be told now."""
+        """Report everything that is due."""
         domain = self._store.read("domid")
         there = self._store.read("attr/PVAddons/MajorVersion")
         facts, now = self._facts(), int(self._clock())
@@ -324,7 +324,7 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
             except OSError as error:
                 if str(error) != trouble:
                     trouble = str(error)
-                    print(f"<4>the Xen host could not be told: {error}; trying again", file=sys.stderr, flush=True)  # noqa: T201
+                    print(f"<4>the Xen host could not be informed: {error}; trying again", file=sys.stderr, flush=True)  # noqa: T201
             if select.select([netlink], [], [], interval)[0]:
                 _settle(netlink)
 

@@ -62,7 +62,7 @@ def size_of(directory: Path, sequence: int) -> int:
 def reserve(file: int, offset: int, length: int) -> None:
     """Reserve blocks for `length` bytes from `offset` on, without changing the file's size (fallocate(2)).
 
-    Raise OSError (ENOSPC) when the disk does not have them. A file system that cannot reserve is let be.
+    Raise OSError (ENOSPC) when the disk does not have them. A file system that cannot reserve is left alone.
     """
     while _libc.fallocate(file, _KEEP_SIZE, offset, length):
         number = ctypes.get_errno()

@@ -63,7 +63,7 @@ def _shut(gate: Path) -> None:
 
 
 def _prepare(directory: Path, limits: Limits) -> bool:
-    """Have blocks reserved in the file being written and in the next one; False when they are not to be had."""
+    """Reserve blocks in the file being written and in the next one; False when they are not to be had."""
     lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -17,7 +17,7 @@ class HandoverReader:
     """The one reader of a directory.
 
     `read` puts what follows the position at the beginning of a buffer, `advance` moves the position:
-    what was not consumed is read again. Raises OSError where the disk fails; the position stays.
+    what was not consumed is read again. Raise OSError where the disk fails; the position stays.
     """
 
     def __init__(self, directory: Path, position: Position | None = None) -> None:
@@ -55,7 +55,7 @@ class HandoverReader:
         self._seen -= consumed
 
     def skip_block(self) -> int:
-        """Give up what the disk does not give back, up to the next block of 4 KiB; return how many bytes that is."""
+        """Skip what cannot be read from disk, up to the next block of 4 KiB; return how many bytes that is."""
         skipped = 4096 - self.position.offset % 4096
         self.position = Position(self.position.sequence, self.position.offset + skipped)
         self._seen = 0
@@ -116,7 +116,7 @@ class HandoverReader:
         return False
 
     def _goes_on(self) -> bool:
-        """Whether the writer has gone over to a later file, so that this one is complete."""
+        """Return whether the writer has gone over to a later file, so that this one is complete."""
         current = current_file(self.directory)
         if current is not None:
             return current != os.fstat(self._file).st_ino

@@ -98,7 +98,7 @@ class HandoverWriter:
         return written
 
     def _make_room(self, length: int) -> bool:
-        """Have a file with blocks reserved for `length` more bytes. Raise OSError when the disk has none."""
+        """Ensure a file with blocks reserved for `length` more bytes. Raise OSError when the disk has none."""
         if self._file < 0 or (self._size and self._size + length > self.max_file):
             if not self._within_bound(length):
                 return False

@@ -47,7 +47,7 @@ class Secret:
 
 
 def bearer(request: Request) -> str:
-    """The bearer token of a request; empty when it has none (RFC 6750, 2.1)."""
+    """Return the bearer token of a request; empty when it has none (RFC 6750, 2.1)."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
 
@@ -72,7 +72,7 @@ class Readers:
         self._token = Secret(settings.token_file) if settings.token_file else None
 
     def check(self, request: Request) -> Response | None:
-        """The refusal, None when the request is admitted."""
+        """Return the refusal, None when the request is admitted."""
         if request.local or request.peer in self._ranges:
             return None
         if self._token is None:

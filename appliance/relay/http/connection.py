@@ -73,7 +73,7 @@ class Connection:
         self._http.receive_data(await self._wire.read(want))
 
     async def _head(self) -> h11.Request | None:
-        """The next request's head; None when the client has closed, or stayed idle too long."""
+        """Return the next request's head; None when the client has closed, or stayed idle too long."""
         server, limits = self._server, self._server.limits
         if not self._http.trailing_data[0]:
             if server.stopping:
@@ -194,7 +194,7 @@ class Connection:
 
 
 def _target(target: str) -> tuple[str, str]:
-    """Path and query of a request target in origin or absolute form (RFC 9112, 3.2)."""
+    """Return path and query of a request target in origin or absolute form (RFC 9112, 3.2)."""
     if not target.startswith("/") and "://" in target:
         rest = target.partition("://")[2]
         slash = rest.find("/")

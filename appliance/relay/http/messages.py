@@ -27,7 +27,7 @@ class Request:
     """Whom a route's `check` found the client to be."""
 
     def take_body(self) -> bytes | bytearray:
-        """The body, which the request then forgets: its memory is free as soon as the caller lets go."""
+        """Return the body, which the request then forgets: its memory is free as soon as the caller lets go."""
         body, self.body = self.body, b""
         return body
 
@@ -41,7 +41,7 @@ class Response:
 
     @classmethod
     def text(cls, status: int, text: str, **headers: str) -> "Response":
-        """A line of text, ended by a newline as Go's http.Error does; `Retry_After="5"` is a header."""
+        """Return a line of text, ended by a newline as Go's http.Error does; `Retry_After="5"` is a header."""
         names = tuple((name.replace("_", "-"), value) for name, value in headers.items())
         return cls(status, text.encode(errors="replace") + b"\n", headers=names)
 

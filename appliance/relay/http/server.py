@@ -62,7 +62,7 @@ class HttpServer:
         self.endpoint = Endpoint(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
     async def stop(self, grace: float = 2.0) -> None:
-        """Take no more; close idle connections at once, let requests in flight end within `grace` seconds."""
+        """Accept no more; close idle connections at once, let requests in flight end within `grace` seconds."""
         self.stopping = True
         if self._server is not None:
             self._server.close()
@@ -138,7 +138,7 @@ class HttpServer:
     def reserve(self, peer: str, size: int, before: int) -> bool:
         """Account for more bytes of a body of which there were so many before; False when there is no room.
 
-        The last quarter is for small bodies, lest a few that never end keep everybody else out.
+        The last quarter is for small bodies, so that a few that never end cannot keep everybody else out.
         """
         limits = self.limits
         room = limits.buffered_bodies if before + size <= _SMALL_BODY else limits.buffered_bodies * 3 // 4
@@ -158,7 +158,7 @@ class HttpServer:
 
 
 def certificate_names(tls: ssl.SSLObject) -> tuple[str, ...]:
-    """The names in a client's verified certificate: DNS names and addresses, or else its common name."""
+    """Return the names in a client's verified certificate: DNS names and addresses, or else its common name."""
     found: dict[str, Any] = dict(tls.getpeercert() or {})
     names = [value for kind, value in found.get("subjectAltName", ()) if kind in ("DNS", "IP Address")]
     if not names:

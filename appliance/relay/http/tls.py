@@ -1,4 +1,4 @@
-"""TLS of an HTTP listener: its context, made anew when certificate, key or authorities change on disk.
+"""TLS of an HTTP listener: its context, rebuilt when certificate, key or CAs change on disk.
 
 Who may connect by certificate is in the context; which names are permitted is asked for each request.
 """
@@ -70,7 +70,7 @@ class ServerContext:
 
 
 def name_permitted(names: Iterable[str], permitted: Iterable[str]) -> bool:
-    """Whether a certificate bears a permitted name; `*` stands for one part of it, as in rsyslog."""
+    """Return whether a certificate bears a permitted name; `*` stands for one part of it, as in rsyslog."""
     patterns = [pattern.lower().split(".") for pattern in permitted]
     return any(
         len(parts) == len(pattern) and all(want in ("*", part) for part, want in zip(parts, pattern, strict=True))

@@ -1,6 +1,6 @@
 """One connection of an HTTP listener as bytes: read on demand, written with back-pressure, TLS when asked for.
 
-asyncio's streams read up to 256 KiB ahead of whoever wants it, for each connection; two thousand
+asyncio's streams read up to 256 KiB ahead of the reader, for each connection; two thousand
 hostile ones would fill the memory. Here the socket is read only while somebody waits for it, and at
 most one chunk is held. HTTP is not known here.
 """
@@ -134,7 +134,7 @@ class Wire(asyncio.BufferedProtocol):
 
     @property
     def local(self) -> bool:
-        """Whether the client is on this machine."""
+        """Return whether the client is on this machine."""
         peer = self.peer
         return peer == "::1" or peer.startswith("127.") or (bool(peer) and peer == self._address("sockname"))
 

@@ -1,6 +1,6 @@
 """Bounds on streams and label values, so that no sender can use up the streams Loki allows.
 
-A stream that is new while room is short gives up labels, least useful first, and keeps them as
+A stream that is new while room is short loses labels, least useful first, and keeps them as
 structured metadata: nothing is lost but an index. Which labels an entry would have is decided in
 `labels/resolver.py`; what Loki answers is the sender's.
 """
@@ -24,7 +24,7 @@ class GuardStats:
     active: int = 0
     """Streams that had an entry within `guard.idle`."""
     overflowed: int = 0
-    """Label sets that had to give up labels because streams were short."""
+    """Label sets that lost labels because streams were short."""
     values_overflowed: dict[str, int] = field(default_factory=dict)
     """Label values that became metadata, by label."""
 
@@ -74,7 +74,7 @@ class Guard:
         self._max_value = limits.label_value_length
 
     def admit(self, labels: dict[str, str], now_ns: int) -> tuple[Target, dict[str, str]]:
-        """The stream for these labels and the labels that it had to give up."""
+        """Return the stream for these labels and the labels that were removed."""
         kept: dict[str, str] = {}  # name="value" by name
         given_up: list[str] = []
         unknown = False
@@ -115,7 +115,7 @@ class Guard:
         return target, {name: labels[name] for name in given_up}
 
     def _new(self, text: str, kept: dict[str, str], given_up: list[str]) -> Target:
-        """The stream for labels that have none yet; names that it has to give up go from `kept` to `given_up`."""
+        """Return the stream for labels that have none yet; names that are removed go from `kept` to `given_up`."""
         expendable = self._expendable(kept)
         for step, name in enumerate(expendable):
             share = _FULL_SHARE + (1 - _FULL_SHARE) * step / len(expendable)
@@ -138,7 +138,7 @@ class Guard:
         return len(value) * 4 > self._max_value and len(value.encode(errors="replace")) > self._max_value
 
     def _expendable(self, labels: dict[str, str]) -> list[str]:
-        """Names in the order in which they are given up; `job` never is."""
+        """Return names in the order in which they are removed; `job` never is."""
         order = self.settings.drop_order
         listed = [name for name in order if name in labels and name != "job"]
         if len(listed) + ("job" in labels) == len(labels):

@@ -37,7 +37,7 @@ class _Labels:
         self._written: dict[str, str] = {}
 
     def get(self, name: str) -> str:
-        """The label's value, empty when there is none."""
+        """Return the label's value, empty when there is none."""
         return self._written.get(name) or self._input.get(name, "")
 
     def set(self, name: str, value: str) -> None:
@@ -68,7 +68,7 @@ class Relabel:
         self.sources = sources
 
     def apply(self, labels: Mapping[str, str]) -> dict[str, str] | None:
-        """The labels after all rules, `__…` ones included; None when a rule drops the entry."""
+        """Return the labels after all rules, `__…` ones included; None when a rule drops the entry."""
         changed = _Labels(labels)
         for step in self._steps:
             if not step(changed):
@@ -136,7 +136,7 @@ class _Expression:
         return self._pattern.match(value.encode(errors="replace")) is not None
 
     def groups(self, value: str) -> list[str] | None:
-        """The whole match and its groups, empty for those that took no part; None without a match."""
+        """Return the whole match and its groups, empty for those that took no part; None without a match."""
         match: Any = self._pattern.match(value.encode(errors="replace"))
         if match is None:
             return None
@@ -171,7 +171,7 @@ def _expand(template: _Template, groups: Sequence[str]) -> str:
 
 
 def _joined(rule: model.RelabelRule) -> Callable[[_Labels], str]:
-    """What the rule looks at: the values of its source labels, joined."""
+    """Return what the rule looks at: the values of its source labels, joined."""
     names, separator = tuple(rule.source_labels), rule.separator
     if len(names) == 1:
         return lambda labels: labels.get(names[0])
@@ -239,7 +239,7 @@ def _remove(expression: _Expression, *, matching: bool) -> _Step:
 
 
 def _hash(modulus: int) -> Callable[[str], str]:
-    """The last eight bytes of the MD5 sum, as a big-endian number, modulo `modulus`."""
+    """Return the last eight bytes of the MD5 sum, as a big-endian number, modulo `modulus`."""
 
     def change(value: str) -> str:
         digest = hashlib.md5(value.encode(errors="replace"), usedforsecurity=False).digest()

@@ -43,10 +43,10 @@ class Relabeling(Protocol):
 
     @property
     def sources(self) -> frozenset[str] | None:
-        """Label names the rules can read; None for any."""
+        """Return label names the rules can read; None for any."""
 
     def apply(self, labels: dict[str, str]) -> dict[str, str] | None:
-        """The labels after all rules, or None when the entry is dropped."""
+        """Return the labels after all rules, or None when the entry is dropped."""
 
 
 def _compile(rules: list[model.RelabelRule]) -> Relabeling | None:
@@ -72,7 +72,7 @@ class Resolver:
 
     @property
     def wide_key(self) -> bool:
-        """Whether the rules read more of a header than priority, host and application."""
+        """Return whether the rules read more of a header than priority, host and application."""
         if self._relabel is None:
             return False
         narrow = {"__syslog_message_hostname", "__syslog_message_app_name", "__syslog_message_severity"}
@@ -81,7 +81,7 @@ class Resolver:
         return sources is None or any(name not in narrow for name in sources)
 
     def forget(self) -> None:
-        """Ask the guard anew for every stream."""
+        """Ask the guard again for every stream."""
         self._salvage_routes.clear()
         self._tallies.clear()
         self._admitted.clear()
@@ -97,7 +97,7 @@ class Resolver:
         sender: bytes,
         source: str,
     ) -> Route:
-        """The route of records with this header; one without a target drops them."""
+        """Return the route of records with this header; one without a target drops them."""
         fields = {
             "host": _text(host) or _text(sender),
             "application": _text(application),
@@ -133,7 +133,7 @@ class Resolver:
         return Route(target, _encoded(moved), tally)
 
     def _tally(self, host: str, source: str) -> Tally:
-        """What counts this sender's messages by this input."""
+        """Return what counts this sender's messages by this input."""
         key = (host[:_LONGEST_NAME], source)
         tally = self._tallies.get(key)
         if tally is None:
@@ -143,7 +143,7 @@ class Resolver:
         return tally
 
     def _admit(self, labels: dict[str, str]) -> tuple[Target, dict[str, str]]:
-        """What the guard says, remembered: many headers lead to the same labels."""
+        """Return what the guard says, remembered: many headers lead to the same labels."""
         key = tuple(labels.items())
         admitted = self._admitted.get(key)
         if admitted is None:
@@ -177,7 +177,7 @@ class Resolver:
         return self._time.believe(stamp, received, has_zone, sender, text)
 
     def can_be_host(self, name: bytes) -> bool:
-        """Whether what stands behind the time of a well-formed header is a host rather than a zone or a severity."""
+        """Return whether the word after the time of a well-formed header is a host, not a zone or a severity."""
         return header.can_be_host(name) and not zones.behind(b" %b " % name, 0)[0]
 
     def salvage(
@@ -215,7 +215,7 @@ class Resolver:
         return route, believed, found.text, pairs, words
 
     def _salvage_route(self, found: Record, sender: bytes, source: str) -> Route:
-        """The route of such a record, remembered by whatever decides about its labels."""
+        """Return the route of such a record, remembered by whatever decides about its labels."""
         wide = (found.process, found.message_id, found.structured_data) if self._packer.wide_key else ()
         key = (found.priority, found.host, found.application, sender, source, *wide)
         route = self._salvage_routes.get(key)
@@ -264,5 +264,5 @@ def _encoded(moved: dict[str, str]) -> bytes:
 
 
 def _text(field: bytes) -> str:
-    """A header field as text; empty for the nil value `-`."""
+    """Return a header field as text; empty for the nil value `-`."""
     return "" if field == b"-" else field.decode("utf-8", "replace")

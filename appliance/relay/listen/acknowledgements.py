@@ -1,4 +1,4 @@
-"""Who is to be told that what it sent is durable, and when: the intake's memory between batch and disk.
+"""Which senders get an acknowledgement, and when: the intake's memory between batch and disk.
 
 While the spool is full acknowledgements are held. What a sender has under way is nowhere else once it
 stops (librelp forgets it), so it is read and stored in the spool's reserve; being told nothing, the
@@ -30,12 +30,12 @@ class Session(Protocol):
 
     @property
     def leaving(self) -> bool:
-        """Whether the sender closes its session in order, and keeps nothing once that is done."""
+        """Return whether the sender closes its session in order, and keeps nothing once that is done."""
 
     def acknowledge(self, ranges: Ranges) -> None: ...
 
     def waits(self, now: float) -> bool:
-        """Whether the sender is likely to send nothing more before it is acknowledged."""
+        """Return whether the sender is likely to send nothing more before it is acknowledged."""
 
 
 class Acknowledgements:
@@ -51,10 +51,10 @@ class Acknowledgements:
         self._ending = False
         self._signed_at = 0.0
         self.holding = False
-        """The spool is full: nobody is told what is durable."""
+        """The spool is full: hold all acknowledgements."""
 
     def add(self, batch: int, session: Session, ranges: Ranges) -> None:
-        """Tell the session about `ranges` once batch number `batch` is durable."""
+        """Notify the session about `ranges` once batch number `batch` is durable."""
         self._awaiting.append((batch, session, ranges))
 
     def durable(self, batch: int) -> None:
@@ -63,7 +63,7 @@ class Acknowledgements:
         self.tell()
 
     def forget(self, session: Session) -> None:
-        """The connection is gone: nobody is there to be told."""
+        """The connection is gone: there is nobody to acknowledge to."""
         self._awaiting = [item for item in self._awaiting if item[1] is not session]
 
     def awaited_by(self, session: Session) -> bool:
@@ -74,11 +74,11 @@ class Acknowledgements:
 
     @property
     def messages(self) -> int:
-        """Messages that wait to be acknowledged."""
+        """Return messages that wait to be acknowledged."""
         return sum(count for _, _, ranges in self._awaiting for _, count in ranges)
 
     def tell(self) -> None:
-        """Tell whoever may be told by now."""
+        """Send the acknowledgements that are due."""
         self._look()
         ready = 0
         held = []
@@ -113,7 +113,7 @@ class Acknowledgements:
         self._changed()
 
     def _sign_of_life(self) -> None:
-        """Tell each sender that is held about one message, now and then, lest it take us for dead."""
+        """Acknowledge one message to each held sender now and then, so that it does not consider us dead."""
         now = time.monotonic()
         if now - self._signed_at < _SIGN_OF_LIFE:
             return
@@ -128,7 +128,7 @@ class Acknowledgements:
         self._awaiting = [item for item in self._awaiting if item[2]]
 
     def end_holding(self) -> None:
-        """The relay is about to stop: who sent what is on disk is told, lest it be sent again."""
+        """The relay is about to stop: acknowledge what is on disk, so that it is not sent again."""
         self._ending = True
         self.tell()
         self._changed()

@@ -78,7 +78,7 @@ class HandoverFlow:
 
     @property
     def position(self) -> Position:
-        """Everything before it is in a batch, durable or being filled; true at any moment of a read, too."""
+        """Return the position before which everything is in a batch; valid at any moment of a read, too."""
         at = self._reader.position
         return Position(at.sequence, at.offset + self._conn.consumed)
 

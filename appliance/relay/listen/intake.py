@@ -2,7 +2,7 @@
 
 It joins the hot path (`hot/`), the labels, the writer and the connections' flow control. A batch
 closes at a size, at an age, or when a sender waits for its acknowledgement. Protocols are in
-`listen/relp.py`, `listen/syslog_tcp.py` and `listen/push_api.py`; who is told what is durable is in
+`listen/relp.py`, `listen/syslog_tcp.py` and `listen/push_api.py`; who is acknowledged to is in
 `listen/acknowledgements.py`.
 
 When the spool is full, connections without acknowledgement are not read; the others are.
@@ -40,11 +40,11 @@ _LEFTOVERS = 24 * 2**20  # bytes of unfinished messages of all connections toget
 
 
 class Flow(Protocol):
-    """A connection, or files, that can be told to wait."""
+    """A connection, or files, that can be paused."""
 
     @property
     def acknowledged(self) -> bool:
-        """Whether its sender keeps what is not acknowledged, and waits when that is much."""
+        """Return whether its sender keeps what is not acknowledged, and waits when that is much."""
 
     def pause(self) -> None: ...
 
@@ -140,7 +140,7 @@ class Intake:
 
     @property
     def stats(self) -> IntakeStats:
-        """The counts as they are now."""
+        """Return the counts as they are now."""
         stats, packer = self._stats, self._packer
         pushed = (stats.messages.get("push", 0), stats.bytes.get("push", 0))
         names = [each.name for each in INPUTS]
@@ -186,7 +186,7 @@ class Intake:
             self.positions.settle()
 
     def room_for_line(self) -> int:
-        """Have room in `buffer` for the longest hand-over line, which may be four times its message; the room."""
+        """Make room in `buffer` for the longest hand-over line, which may be four times its message; the room."""
         needed = 4 * self.config.relay.connections.max_message + 4096
         if len(self.buffer) < needed:
             self.buffer = bytearray(needed)
@@ -303,7 +303,7 @@ class Intake:
         self._check_flow()
 
     def acknowledged(self, session: Session) -> bool:
-        """Whether everything this session sent is acknowledged."""
+        """Return whether everything this session sent is acknowledged."""
         return session not in self._dirty and not self.acknowledgements.awaited_by(session)
 
     def _check_flow(self) -> None:
@@ -335,7 +335,7 @@ class Intake:
     # ---- pushes --------------------------------------------------------------------------------
 
     async def push(self, tenant: str, streams: list[PushedStream]) -> None:
-        """Take a push; returns when it is durable. Raises SpoolFull or TooManyTenants when it is not taken."""
+        """Take a push; return when it is durable. Raise SpoolFull or TooManyTenants when it is not taken."""
         await self.pushes.push(tenant, streams)
         self._stats.messages["push"] = self._stats.messages.get("push", 0) + sum(stream.count for stream in streams)
         self._stats.bytes["push"] = self._stats.bytes.get("push", 0) + sum(len(stream.entries) for stream in streams)

@@ -69,7 +69,7 @@ class _Stream:
 
 
 def decode_otlp(body: Body, content_type: str, content_encoding: str, limit: int, now_ns: int) -> Logs:
-    """The streams of an ExportLogsServiceRequest. Raise PushRefused; `now_ns` is for records without a time."""
+    """Return the streams of an ExportLogsServiceRequest. Raise PushRefused; `now_ns` is for records without a time."""
     body = decompress(body, content_encoding, limit)
     media_type = content_type.partition(";")[0].strip().lower()
     found: Iterable[ResourceLogs]
@@ -183,7 +183,7 @@ class _Metadata:
 
 
 def _of_resource(attributes: list[tuple[str, Value]]) -> tuple[str, _Metadata]:
-    """The labels of a resource's stream, in their one spelling, and its other attributes."""
+    """Return the labels of a resource's stream, in their one spelling, and its other attributes."""
     labels: dict[str, str] = {}
     metadata = _Metadata()
     for key, value in attributes:
@@ -254,7 +254,7 @@ def _flat(key: str, value: Value, prefix: str = "", depth: int = 0) -> Iterable[
 
 
 def valid_name(name: str) -> str:
-    """A label name as otlptranslator's LabelNamer makes it of an attribute's."""
+    """Return a label name as otlptranslator's LabelNamer makes it of an attribute's."""
     name = name[:_LONGEST_NAME]
     reserved = len(name) >= 4 and name.startswith("__") and name.endswith("__")
     made = _NOT_VALID.sub("_", name[2:-2] if reserved else name)
@@ -280,7 +280,7 @@ def success(content_type: str, rejected: int, why: str) -> Response:
 
 
 def failure(content_type: str, response: Response) -> Response:
-    """The refusal with google.rpc.Status {message = 2} for its body, as the protocol wants it."""
+    """Return the refusal with google.rpc.Status {message = 2} for its body, as the protocol wants it."""
     text = response.body.rstrip(b"\n")
     if _is_json(content_type):
         message = msgspec.json.encode({"message": text.decode("utf-8", "replace")})

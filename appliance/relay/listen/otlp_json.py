@@ -84,7 +84,7 @@ _json = msgspec.json.Decoder(_Request)
 
 
 def resources(body: bytes | bytearray) -> Iterator[ResourceLogs]:
-    """Everything in the request. Raises MalformedOtlp or TooManyFields."""
+    """Yield everything in the request. Raise MalformedOtlp or TooManyFields."""
     if body.count(b"{") > _OBJECTS:
         raise TooManyFields(f"more than {_OBJECTS} objects in one request")
     try:
@@ -138,7 +138,7 @@ _NAMES = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 
 
 def _severity(given: Integer | None) -> int:
-    """The number of a severity, which may also be written as its name, SEVERITY_NUMBER_WARN2."""
+    """Return the number of a severity, which may also be written as its name, SEVERITY_NUMBER_WARN2."""
     if isinstance(given, str) and given.startswith("SEVERITY_NUMBER_"):
         name = given.removeprefix("SEVERITY_NUMBER_")
         step = int(name[-1]) - 1 if name[-1:] in ("2", "3", "4") else 0

@@ -35,7 +35,7 @@ class Decoder:
         self._resources = self._scopes_seen = 0
 
     def resources(self) -> Iterator[ResourceLogs]:
-        """Everything in the request. Raises MalformedOtlp or TooManyFields on the way."""
+        """Yield everything in the request. Raise MalformedOtlp or TooManyFields on the way."""
         for number, wire, start, stop in self._fields(0, len(self._body)):
             if number == 1 and wire == 2:
                 self._resources += 1

@@ -65,7 +65,7 @@ class ResourceLogs:
 
 
 def as_text(value: Value) -> str:
-    """A value as Loki writes it: pdata's AsString, which for what is nested is JSON. Raises TooDeep."""
+    """Return a value as Loki writes it: pdata's AsString, which for what is nested is JSON. Raise TooDeep."""
     match value:
         case None:
             return ""
@@ -105,7 +105,7 @@ def _json(value: Value, depth: int) -> Iterator[str]:
 
 
 def _number(value: float) -> str:
-    """A float as Go's encoding/json writes it."""
+    """Return a float as Go's encoding/json writes it."""
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     if value == 0:

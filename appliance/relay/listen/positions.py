@@ -20,7 +20,7 @@ class Positioned(Protocol):
 
     @property
     def position(self) -> Position:
-        """Everything before it is in a batch, durable or being filled."""
+        """Return the position before which everything is in a batch, durable or being filled."""
 
     def durable(self, position: Position) -> None:
         """What lies before `position` is in the spool."""
@@ -46,7 +46,7 @@ class Positions:
         self._flows.pop(flow.writer, None)
 
     def close(self) -> Mapping[str, Position]:
-        """A batch is closed: return what becomes durable with it, empty when nothing of it is from files."""
+        """Close a batch: return what becomes durable with it, empty when nothing of it is from files."""
         current = self._current()
         if current == self._closed:
             return {}

@@ -39,7 +39,7 @@ _BODIES = 32 * 2**20  # bytes of bodies held at the same time, or two of the lon
 
 class Intake(Protocol):
     async def push(self, tenant: str, streams: list[PushedStream]) -> None:
-        """Returns when durable; raises SpoolFull or TooManyTenants."""
+        """Return when durable; raise SpoolFull or TooManyTenants."""
 
 
 @dataclass(slots=True)
@@ -51,7 +51,7 @@ class PushStats:
 
 
 def check_tenant(tenant: str) -> str:
-    """The tenant as it goes to Loki. Raise PushRefused for what Loki would not take."""
+    """Return the tenant as it goes to Loki. Raise PushRefused for what Loki would not take."""
     if tenant in (".", ".."):
         raise PushRefused(400, "tenant ID is '.' or '..'", "tenant")
     if "|" in tenant:
@@ -88,11 +88,11 @@ class PushApi:
         self._server.tls = ServerContext(relay.push.tls) if relay.push.tls else None
 
     async def start(self, listen: Endpoint) -> None:
-        """Listen. Raise ApplianceError when the address cannot be had."""
+        """Listen. Raise ApplianceError when the address is not available."""
         await self._server.start(listen)
 
     async def stop(self, grace: float = 2.0) -> None:
-        """Take no more; pushes in flight are answered within `grace` seconds."""
+        """Accept no more; pushes in flight are answered within `grace` seconds."""
         await self._server.stop(grace)
 
     @staticmethod
@@ -110,7 +110,7 @@ class PushApi:
 
     @property
     def endpoint(self) -> Endpoint | None:
-        """Where it listens, with the real port; None while it does not."""
+        """Return where it listens, with the real port; None while it does not."""
         return self._server.endpoint
 
     @property

@@ -30,7 +30,7 @@ class Caller:
         self._labeled: dict[str, str] = {}
 
     def tenant(self, named: str) -> str:
-        """The tenant that its push is for, given what it named. Raise PushRefused for one it may not name."""
+        """Return the tenant that its push is for, given what it named. Raise PushRefused for one it may not name."""
         if self._tenant is not None:
             return self._tenant
         if not named:
@@ -41,7 +41,7 @@ class Caller:
         return named
 
     def labeled(self, streams: list[PushedStream]) -> list[PushedStream]:
-        """The streams with the client's own labels."""
+        """Return the streams with the client's own labels."""
         if not self._labels:
             return streams
         return [stream._replace(labels=self._with_labels(stream.labels)) for stream in streams]
@@ -78,7 +78,7 @@ class _Known:
         self._by_address = not (self._token or self._password or self._certificate)
 
     def recognized(self, request: Request) -> bool:
-        """Whether what the request shows is this client's; its address is another matter."""
+        """Return whether what the request shows is this client's; its address is another matter."""
         if self._token is not None:
             return self._token.equals(bearer(request))
         if self._password is not None:

@@ -20,7 +20,7 @@ _ALWAYS = 4 * 2**20  # bytes that may come out of however little
 
 
 def decompress(body: Body, content_encoding: str, limit: int) -> Body:
-    """The body as it was before Content-Encoding. Raise PushRefused.
+    """Return the body as it was before Content-Encoding. Raise PushRefused.
 
     `snappy` is left alone: it is part of the protobuf encoding and undone by `unsnap`.
     """
@@ -46,7 +46,7 @@ def expected_size(body: Body, media_type: str, content_encoding: str, limit: int
 
 
 def _gunzip(body: Body, limit: int) -> bytearray:
-    """All members of a gzip stream; `limit` holds for what comes out of them together."""
+    """Return all members of a gzip stream; `limit` holds for what comes out of them together."""
     out = bytearray()
     view = memoryview(body)
     if not view:
@@ -83,7 +83,7 @@ def _inflate(body: Body, window: int, limit: int) -> bytes:
 
 
 def unsnap(body: Body, limit: int) -> bytearray:
-    """What is in a snappy block. Raise PushRefused."""
+    """Return what is in a snappy block. Raise PushRefused."""
     size = announced(body)
     if size > limit:
         raise too_large(limit)
@@ -100,7 +100,7 @@ def unsnap(body: Body, limit: int) -> bytearray:
 
 
 def announced(body: Body) -> int:
-    """The size a snappy block says it has uncompressed; -1 when it says none."""
+    """Return the size a snappy block says it has uncompressed; -1 when it says none."""
     value = 0
     for position, byte in enumerate(body[:5]):
         value |= (byte & 0x7F) << 7 * position

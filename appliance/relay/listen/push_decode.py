@@ -1,6 +1,6 @@
 """The body of a push, from the wire to streams: compression, then protobuf, JSON or plain lines.
 
-Functions over bytes; what is wrong is raised as `PushRefused` with the status and the words Loki
+Functions over bytes; problems are raised as `PushRefused` with the status and the words Loki
 would use. Time and memory are bounded by the body's size. Limits on lines, labels and rates are the
 sender's; durability is the intake's.
 Source: loki/pkg/loghttp/push/push.go, and answers of a real Loki.
@@ -30,7 +30,7 @@ _canonical: dict[bytes, str] = {}
 
 
 def decode_push(body: Body, content_type: str, content_encoding: str, limit: int) -> list[PushedStream]:
-    """The streams that have entries, in order, with canonical labels. Raise PushRefused.
+    """Return the streams that have entries, in order, with canonical labels. Raise PushRefused.
 
     `limit` bounds the bytes before and after decompression.
     """

@@ -56,7 +56,7 @@ _text = msgspec.json.Decoder(str)
 
 
 def from_json(body: Body, limit: int, max_streams: int) -> list[PushedStream]:
-    """The streams of a JSON push, in order. Raise PushRefused."""
+    """Return the streams of a JSON push, in order. Raise PushRefused."""
     if len(body) > _ENTRY_HINT:
         if body.count(b"[") + body.count(b"{") > _VALUES:
             raise PushRefused(413, f"more than {_VALUES} values in one push", "too_large")
@@ -80,7 +80,7 @@ def from_json(body: Body, limit: int, max_streams: int) -> list[PushedStream]:
 
 
 def _as_utf8(body: Body, limit: int) -> bytearray:
-    """The body with U+FFFD for what is no UTF-8, which may make it three times as long."""
+    """Return the body with U+FFFD for what is no UTF-8, which may make it three times as long."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     out = bytearray()
     for at in range(0, len(body), 65536):
@@ -124,7 +124,7 @@ def _pairs(metadata: bytes) -> bytes:
 
 
 def _value(raw: bytes) -> bytes:
-    """A value of metadata as text: of a number, a boolean or something nested, its JSON."""
+    """Return a value of metadata as text: of a number, a boolean or something nested, its JSON."""
     if raw[:1] == b'"':
         return _text.decode(raw).encode()
     return bytes(msgspec.json.format(raw, indent=-1)) if raw[:1] in (b"{", b"[") else raw

@@ -47,7 +47,7 @@ class PushedStream(NamedTuple):
 
 
 def split_push(body: bytes | bytearray, max_streams: int, max_entries: int = 2**31) -> list[SplitStream]:
-    """The streams of a PushRequest, in order.
+    """Return the streams of a PushRequest, in order.
 
     A timestamp that does not fit into int64 nanoseconds is replaced by the nearest that does. Raises
     MalformedPushRequest or PushTooLarge.
@@ -71,7 +71,7 @@ def split_push(body: bytes | bytearray, max_streams: int, max_entries: int = 2**
 
 
 def _streams(body: bytes | bytearray, enough: int) -> int:
-    """How many streams a push has, as far as it can be walked; stops counting above `enough`."""
+    """Return how many streams a push has, as far as it can be walked; stops counting above `enough`."""
     at = count = 0
     try:
         while at < len(body) and count <= enough:
@@ -84,7 +84,7 @@ def _streams(body: bytes | bytearray, enough: int) -> int:
 
 
 def _closely(body: bytes | bytearray, at: int, end: int, count: int) -> SplitStream:
-    """The `streams` field [at, end), walked before, in which labels, entries and unknown fields stand anyhow."""
+    """Return the `streams` field [at, end), walked before, in which labels, entries and unknown fields stand anyhow."""
     _, at = read_varint(body, at)
     _, at = read_varint(body, at)
     labels = b""
@@ -118,7 +118,7 @@ _WRAP = 8  # bytes in front of entries that make a whole push of them
 
 
 def _scan_wrapped(entries: bytearray) -> tuple[int, int, bool]:
-    """Oldest and newest timestamp of entries that have _WRAP bytes in front, and whether all can be said."""
+    """Return oldest and newest timestamp of entries that have _WRAP bytes in front, and whether all can be said."""
     size = len(entries) - 6
     entries[0] = 0x0A
     for place in range(5):  # a number may be written longer than it need be
@@ -131,7 +131,7 @@ def _scan_wrapped(entries: bytearray) -> tuple[int, int, bool]:
 
 
 def _restamped(entries: bytes) -> tuple[bytes, int, int]:
-    """Entries with timestamps that int64 nanoseconds can say, their oldest and their newest."""
+    """Return entries with timestamps that int64 nanoseconds can say, their oldest and their newest."""
     out = bytearray()
     oldest, newest = 2**63, 0
     at = 0
@@ -170,7 +170,7 @@ def _timestamp(message: bytes, at: int, stop: int) -> tuple[int, int]:
 
 
 def _behind(message: bytes | bytearray, at: int, tag: int) -> int:
-    """Where the field ends whose content begins at `at`."""
+    """Return where the field ends whose content begins at `at`."""
     kind = tag & 7
     if kind == 2:
         size, at = read_varint(message, at)
@@ -181,7 +181,7 @@ def _behind(message: bytes | bytearray, at: int, tag: int) -> int:
 
 
 def read_varint(message: bytes | bytearray, at: int) -> tuple[int, int]:
-    """The number at `at`, and where it ends. Raises IndexError where the message ends within."""
+    """Return the number at `at`, and where it ends. Raise IndexError where the message ends within."""
     byte = message[at]
     if byte < 0x80:
         return byte, at + 1
@@ -202,20 +202,20 @@ def _signed(value: int) -> int:
 
 
 def encode_timestamp(time_ns: int) -> bytes:
-    """The timestamp field of an entry; `time_ns` is not negative."""
+    """Return the timestamp field of an entry; `time_ns` is not negative."""
     seconds, nanos = divmod(time_ns, _NANO)
     inner = (b"\x08" + varint(seconds) if seconds else b"") + (b"\x10" + varint(nanos) if nanos else b"")
     return b"\x0a" + varint(len(inner)) + inner
 
 
 def encode_entry(time_ns: int, line: bytes, metadata: bytes) -> bytes:
-    """An `entries` field; `metadata` are its encoded pairs (hot.encode_pair)."""
+    """Return an `entries` field; `metadata` are its encoded pairs (hot.encode_pair)."""
     entry = encode_timestamp(time_ns) + b"\x12" + varint(len(line)) + line + metadata
     return b"\x12" + varint(len(entry)) + entry
 
 
 def add_metadata(entries: bytes, pairs: bytes) -> bytes:
-    """The `entries` fields with encoded pairs of metadata (hot.encode_pair) added to each."""
+    """Return the `entries` fields with encoded pairs of metadata (hot.encode_pair) added to each."""
     out = bytearray()
     more = len(pairs)
     at = 0
@@ -229,12 +229,12 @@ def add_metadata(entries: bytes, pairs: bytes) -> bytes:
 
 
 def first_end(entries: bytes) -> int:
-    """Where the first of the `entries` fields ends."""
+    """Return where the first of the `entries` fields ends."""
     return _entry(entries, 0)[1]
 
 
 def chunks(entries: bytes, max_size: int, max_count: int) -> Iterator[SplitStream]:
-    """The `entries` fields in runs of at most so many bytes and entries; one that is larger comes alone."""
+    """Yield the `entries` fields in runs of at most so many bytes and entries; one that is larger comes alone."""
     at = start = count = 0
     while at < len(entries):
         _, stop = _entry(entries, at)
@@ -276,7 +276,7 @@ def shortened(entry: bytes, size: int) -> tuple[int, bytes, bytes]:
 
 
 def _entry(entries: bytes, at: int) -> tuple[int, int]:
-    """Where the content of the `entries` field at `at` begins and ends."""
+    """Return where the content of the `entries` field at `at` begins and ends."""
     if entries[at + 1] < 0x80 and entries[at] == _ENTRIES:
         return at + 2, at + 2 + entries[at + 1]
     _, at = read_varint(entries, at)

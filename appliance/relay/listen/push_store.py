@@ -27,7 +27,7 @@ _WAITING_BATCHES = 4  # batches on their way to disk at which nothing more is ta
 _ENTRIES = 20_000  # of a segment: the sender may have to look at each of them
 _TENANTS = 200  # with a guard of their own at the same time
 _AT_A_TIME = 256  # streams admitted before others get a turn
-_KNOWN = 500  # streams of a segment that the sender is told, so that it need not look for them
+_KNOWN = 500  # streams of a segment that are passed to the sender, so that it need not look for them
 # Metadata added to the entries of a push, as a multiple of their bytes and in addition to it.
 _MORE_TIMES, _MORE = 2, 256 * 1024
 _MOVED = 32 * 1024  # bytes of labels kept of an entry as metadata; Loki refuses more than 64 KB
@@ -127,7 +127,7 @@ class PushStore:
         return {name: tenant.guard.stats.active for name, tenant in self._tenants.items() if name}
 
     async def push(self, tenant_name: str, streams: list[PushedStream]) -> None:
-        """Take a push; returns when it is durable. Raises SpoolFull or TooManyTenants when it is not taken.
+        """Take a push; return when it is durable. Raise SpoolFull or TooManyTenants when it is not taken.
 
         When SpoolFull is raised a part may have been stored, if the push was larger than a segment.
         """
@@ -174,7 +174,7 @@ class PushStore:
     # ---- labels that became metadata ---------------------------------------------------------------
 
     async def _with_metadata(self, stream: PushedStream, moved: dict[str, str], room: int) -> tuple[bytes, int]:
-        """The entries with labels they had to give up, and the bytes this took, about `room` at most.
+        """Return the entries with the labels that were removed, and the bytes this took, about `room` at most.
 
         Where all of it for each entry is too much, only the first entry has it, and says so.
         """
@@ -190,7 +190,7 @@ class PushStore:
         return more, len(more) - len(entries)
 
     async def _pieces(self, entries: bytes, size: int) -> list[PushedStream]:
-        """Entries of a large stream, in pieces that fit into a segment."""
+        """Return entries of a large stream, in pieces that fit into a segment."""
 
         def cut() -> list[PushedStream]:
             pieces = (PushedStream("", *chunk[1:]) for chunk in chunks(entries, size, _ENTRIES))
@@ -199,7 +199,7 @@ class PushStore:
         return await off_the_loop(len(entries), cut)
 
     def _cut(self, piece: PushedStream) -> PushedStream:
-        """A single entry that is larger than a whole push, cut to what Loki takes, and marked."""
+        """Return a single entry that is larger than a whole push, cut to what Loki takes, and marked."""
         stamp, line, metadata = shortened(piece.entries, self._longest.line_size + 1)
         inner = b"\x0a\x02{}" + entry_field(stamp, line, metadata)
         body = b"\x0a" + varint(len(inner)) + inner

@@ -17,7 +17,7 @@ class Turns:
         self._waiting: dict[str, deque[tuple[asyncio.Future[None], int]]] = {}  # by address, in order of turns
 
     async def take(self, peer: str, size: int, timeout: float) -> None:
-        """Wait for a turn, and count `size` bytes as under way. Raises TimeoutError."""
+        """Wait for a turn, and count `size` bytes as under way. Raise TimeoutError."""
         if not self._waiting and self.under_way < self._at_once:
             self.under_way += size
             return

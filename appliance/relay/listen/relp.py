@@ -84,7 +84,7 @@ class RelpSession(Connection):
         return self._closing is not None
 
     def hung_up(self) -> bool:
-        """Whether the sender has gone without a word, so that what it sent may be nowhere else but in the socket."""
+        """Return whether the sender has gone without a word, so that its data may be only in the socket."""
         if self._gone is None:
             self._gone = select.poll()
             self._gone.register(self.transport.get_extra_info("socket"), select.POLLRDHUP)
@@ -140,7 +140,7 @@ class RelpSession(Connection):
             self._closing = None
 
     def server_close(self) -> None:
-        """Tell the sender that we go; it keeps what was not acknowledged and connects again."""
+        """Tell the sender that we are closing; it keeps what was not acknowledged and reconnects."""
         if not self.transport.is_closing():
             self.transport.write(b"0 serverclose 0\n")
             self.transport.close()

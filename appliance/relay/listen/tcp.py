@@ -112,7 +112,7 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def waits_for_us(self) -> bool:
-        """Whether it is we who do not read: its silence says nothing, and what it sent stands in its socket."""
+        """Return whether it is we who do not read: its silence says nothing, and what it sent stands in its socket."""
         return self._disk_behind or self._sender_deaf
 
     def _read_or_wait(self) -> None:
@@ -138,7 +138,7 @@ class Listener:
         self._idle_timer: asyncio.TimerHandle | None = None
 
     async def start(self, endpoint: Endpoint) -> None:
-        """Listen; raises ApplianceError when the address cannot be had."""
+        """Listen; raise ApplianceError when the address cannot be had."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
             lambda: self._make(self._intake, self), sock=open_listener(endpoint), backlog=BACKLOG
@@ -148,7 +148,7 @@ class Listener:
 
     @property
     def port(self) -> int:
-        """The port it listens on, 0 when it does not."""
+        """Return the port it listens on, 0 when it does not."""
         sockets = self._server.sockets if self._server else ()
         return int(sockets[0].getsockname()[1]) if sockets else 0
 
@@ -175,7 +175,7 @@ class Listener:
         self._look_for_idle()
 
     async def stop_listening(self) -> None:
-        """Take no new connection; those that are open stay."""
+        """Accept no new connections; open ones stay."""
         if self._server is not None:
             self._server.close()
             self._server = None

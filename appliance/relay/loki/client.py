@@ -90,7 +90,7 @@ class LokiClient:
 
     @property
     def target(self) -> str:
-        """Path and query of the push URL."""
+        """Return path and query of the push URL."""
         return self._target
 
     def request(
@@ -103,7 +103,7 @@ class LokiClient:
         *,
         limit: int = _BODY_LIMIT,
     ) -> Answer:
-        """One request, without retries or redirects."""
+        """Send one request, without retries or redirects."""
         started, sent_at = time.monotonic(), time.time()
         deadline = started + self._loki.timeout
         try:
@@ -138,7 +138,7 @@ class LokiClient:
             return Answer(failure=failure, detail=detail, seconds=time.monotonic() - started)
 
     def _read(self, response: urllib3.BaseHTTPResponse, deadline: float, limit: int) -> str:
-        """The beginning of the answer; the connection is kept only if that was all of it."""
+        """Return the beginning of the answer; the connection is kept only if that was all of it."""
         chunks, size = [], 0
         try:
             while size < limit:
@@ -182,7 +182,7 @@ class LokiClient:
         return (*map(identity, files), *self._identify_tls())
 
     def credentials_changed(self) -> bool:
-        """Whether a file with a secret or certificate has changed since this was last asked."""
+        """Return whether a file with a secret or certificate has changed since this was last asked."""
         seen, self._credentials_seen = self._credentials_seen, self._credentials()
         return seen != self._credentials_seen
 
@@ -265,7 +265,7 @@ class LokiClient:
 
 
 def make_context(tls: model.ClientTls) -> ssl.SSLContext:
-    """What we demand of the server, and our certificate. Raises SecretUnreadable, naming the file."""
+    """Return what we demand of the server, and our certificate. Raise SecretUnreadable, naming the file."""
     with _naming(f"loki.tls.ca_file {tls.ca_file}"):
         context = ssl.create_default_context(cafile=tls.ca_file)
     if tls.ca_file:
@@ -294,7 +294,7 @@ def _basic(userinfo: str) -> str:
 
 
 def _split_userinfo(url: str) -> tuple[str, str]:
-    """The URL without `user:password@`, and those two decoded."""
+    """Return the URL without `user:password@`, and those two decoded."""
     parts = urlsplit(url)
     userinfo, separator, host = parts.netloc.rpartition("@")
     if not separator:

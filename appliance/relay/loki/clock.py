@@ -13,7 +13,7 @@ NOTICEABLE = 30.0
 
 
 def clock_skew(date: str, sent_at: float, received_at: float) -> float | None:
-    """Seconds that the server's clock is ahead of ours (negative: behind); None if it sent no date.
+    """Return seconds that the server's clock is ahead of ours (negative: behind); None if it sent no date.
 
     `sent_at` and `received_at` are our Unix times around the request.
     """

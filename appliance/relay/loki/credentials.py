@@ -17,7 +17,7 @@ class SecretUnreadable(Exception):
 
 
 def identity(path: str | None) -> Identity | None:
-    """What differs once a file has been replaced or rewritten; None if there is none."""
+    """Return what differs once a file has been replaced or rewritten; None if there is none."""
     if path is None:
         return None
     try:
@@ -36,7 +36,7 @@ class SecretFile:
         self._value = ""
 
     def read(self) -> str:
-        """The current secret; the last good one while the file is just being replaced.
+        """Return the current secret; the last good one while the file is just being replaced.
 
         Raises SecretUnreadable if there never was a good one.
         """

@@ -24,7 +24,7 @@ class LabelSyntaxError(ValueError):
 
 
 def parse_labels(text: str) -> dict[str, str]:
-    """Labels of `{name="value", …}`, without those whose value is empty. Raise LabelSyntaxError."""
+    """Return labels of `{name="value", …}`, without those whose value is empty. Raise LabelSyntaxError."""
     if _SIMPLE.fullmatch(text):
         pairs = _SIMPLE_PAIR.findall(text)
         labels = dict(pairs)
@@ -44,7 +44,7 @@ def format_pair(name: str, value: str) -> str:
 
 
 def join_pairs(pairs: Iterable[str]) -> str:
-    """Labels of pairs that are in order."""
+    """Return labels of pairs that are in order."""
     return "{" + ", ".join(pairs) + "}"
 
 
@@ -134,7 +134,7 @@ class _Parser:
         return match[0]
 
     def _string(self) -> str:
-        """A string in double, single or back quotes; escapes as Go's, `\\xff` being a byte."""
+        """Return a string in double, single or back quotes; escapes as Go's, `\\xff` being a byte."""
         text, delimiter, start = self._text, self._next(), self._at
         if delimiter not in ('"', "'", "`") or not delimiter:
             raise self._error(f"unexpected {self._shown()} in label set, expected string")

@@ -101,7 +101,7 @@ class LokiLimit:
     fix: Callable[[Entry, int], Entry] | None = None
     """For Learned.OTHER: whether an entry exceeds `allowed`, and the entry within it."""
     rest_stored: bool = True
-    """Whether the other streams of the push are known to be stored."""
+    """Return whether the other streams of the push are known to be stored."""
     counted_429: str = ""
     """The kind of 429 that it is counted as."""
     cause: str = "Loki refused entries"
@@ -305,7 +305,7 @@ LIMITS: tuple[LokiLimit, ...] = (
 
 
 def limit(name: str) -> LokiLimit:
-    """The row of a name. Raises KeyError."""
+    """Return the row of a name. Raise KeyError."""
     for row in LIMITS:
         if row.name == name:
             return row

@@ -52,14 +52,14 @@ class Entry(NamedTuple):
 
 
 def scan(body: bytes) -> list[StreamPart]:
-    """The streams of a push, in order. Raises MalformedPush."""
+    """Return the streams of a push, in order. Raise MalformedPush."""
     found = _compiled(body) if _compiled is not None else None
     # The compiled scan says only that it does not understand; the plain one says why.
     return scan_plain(body) if found is None else list(map(_as_part, found))
 
 
 def scan_streams(body: bytes | bytearray, size: int = -1) -> hot.BatchStreams:
-    """What `scan` does, without an object for each stream. Raises MalformedPush.
+    """Return what `scan` does, without an object for each stream. Raise MalformedPush.
 
     `size` are the bytes of the push, if `body` has more behind it.
     """
@@ -68,7 +68,7 @@ def scan_streams(body: bytes | bytearray, size: int = -1) -> hot.BatchStreams:
 
 
 def list_parts(streams: hot.BatchStreams) -> list[StreamPart]:
-    """The streams of a push as values."""
+    """Return the streams of a push as values."""
     return list(map(_as_part, streams.parts()))
 
 
@@ -80,7 +80,7 @@ _compiled: Callable[[bytes], list[tuple[str, int, int, int, int, int]] | None] |
 
 
 def scan_plain(body: bytes) -> list[StreamPart]:
-    """What `scan` does, in plain Python. Raises MalformedPush."""
+    """Return what `scan` does, in plain Python. Raise MalformedPush."""
     parts = []
     for tag, field, start, end in _fields(body, 0, len(body)):
         if tag != _STREAM:
@@ -99,7 +99,7 @@ def scan_plain(body: bytes) -> list[StreamPart]:
 
 
 def entries_of(body: bytes, part: StreamPart) -> list[Entry]:
-    """The entries of one part, in order. Raises MalformedPush."""
+    """Return the entries of one part, in order. Raise MalformedPush."""
     _, start = _varint(body, part.offset + 1, len(body))
     return [
         _entry(body, first, last)
@@ -118,18 +118,18 @@ class RawEntry(NamedTuple):
     """What follows the timestamp, line and metadata; None if that does not come first."""
 
     def decoded(self) -> Entry:
-        """The entry. Raises MalformedPush."""
+        """Return the entry. Raise MalformedPush."""
         _, _, first, last = next(_fields(self.field, 0, len(self.field)))
         return _entry(self.field, first, last)
 
     def restamped(self, timestamp_ns: int, more: Iterable[tuple[str, str]]) -> bytes:
-        """The field with another timestamp, and pairs added to its metadata; `rest` must be known."""
+        """Return the field with another timestamp, and pairs added to its metadata; `rest` must be known."""
         assert self.rest is not None
         return _bytes_field(_ENTRIES, _encode_timestamp(timestamp_ns) + self.rest + _encode_metadata(more))
 
 
 def raw_entries(body: bytes, part: StreamPart) -> Iterator[RawEntry]:
-    """The entries of one part, in order, undecoded. Raises MalformedPush."""
+    """Yield the entries of one part, in order, undecoded. Raise MalformedPush."""
     _, start = _varint(body, part.offset + 1, len(body))
     for tag, field, first, last in _fields(body, start, part.offset + part.length):
         if tag == _ENTRIES:
@@ -140,7 +140,7 @@ def raw_entries(body: bytes, part: StreamPart) -> Iterator[RawEntry]:
 
 
 def longest_entry(body: bytes, part: StreamPart) -> int:
-    """Bytes of the longest entry of a part, metadata included; cheaper than decoding them."""
+    """Return bytes of the longest entry of a part, metadata included; cheaper than decoding them."""
     _, start = _varint(body, part.offset + 1, len(body))
     fields = _fields(body, start, part.offset + part.length)
     return max((last - first for tag, _, first, last in fields if tag == _ENTRIES), default=0)
@@ -237,17 +237,17 @@ def _signed(value: int) -> int:
 
 
 def encode_stream(labels: str, entries: Iterable[Entry]) -> bytes:
-    """One `streams` field; streams put one after the other are a PushRequest."""
+    """Return one `streams` field; streams put one after the other are a PushRequest."""
     return encode_raw(labels, map(encode_entry, entries))
 
 
 def encode_raw(labels: str, entries: Iterable[bytes]) -> bytes:
-    """One `streams` field with entries that are encoded already."""
+    """Return one `streams` field with entries that are encoded already."""
     return _bytes_field(_STREAM, _bytes_field(_LABELS, labels.encode("utf-8", _SURROGATES)) + b"".join(entries))
 
 
 def encode_entry(entry: Entry) -> bytes:
-    """One `entries` field."""
+    """Return one `entries` field."""
     return _bytes_field(_ENTRIES, _encode_entry(entry))
 
 
@@ -286,13 +286,13 @@ def _number(value: int) -> bytes:
 
 
 def select(body: bytes, parts: Iterable[StreamPart]) -> bytes:
-    """A PushRequest of these parts of a push, in the order given."""
+    """Return a PushRequest of these parts of a push, in the order given."""
     view = memoryview(body)
     return b"".join([view[part.offset : part.offset + part.length] for part in parts])
 
 
 def merge(labels: str, bodies: Iterable[tuple[bytes, StreamPart]]) -> bytes:
-    """One `streams` field with the entries of several parts, in order, under the labels."""
+    """Return one `streams` field with the entries of several parts, in order, under the labels."""
     content: list[bytes] = []
     for body, part in bodies:
         _, start = _varint(body, part.offset + 1, len(body))
@@ -302,7 +302,7 @@ def merge(labels: str, bodies: Iterable[tuple[bytes, StreamPart]]) -> bytes:
 
 
 def halves(body: bytes, part: StreamPart) -> tuple[bytes, bytes] | None:
-    """The part as two streams fields with half of its entries each; None if it has but one."""
+    """Return the part as two streams fields with half of its entries each; None if it has but one."""
     entries = entries_of(body, part)
     if len(entries) < 2:
         return None
@@ -314,7 +314,7 @@ def halves(body: bytes, part: StreamPart) -> tuple[bytes, bytes] | None:
 
 
 def encode_json(body: bytes, parts: Sequence[StreamPart]) -> bytes:
-    """The parts as Loki's JSON push. What is no UTF-8 becomes U+FFFD, as Loki itself would make it.
+    """Return the parts as Loki's JSON push. What is no UTF-8 becomes U+FFFD, as Loki itself would make it.
 
     A stream whose labels cannot be parsed is sent with them whole in a label `unparsed`.
     """

@@ -42,7 +42,7 @@ class Rejection:
 
     @property
     def reason(self) -> str:
-        """The name of the limit."""
+        """Return the name of the limit."""
         return self.limit.name
 
 
@@ -60,7 +60,7 @@ _TAG = re.compile(r"<(?:!--.*?--|[/!]?[a-zA-Z][^<>]{0,1000})>", re.DOTALL)
 
 
 def plain_text(body: str) -> str:
-    """What a body says, without the JSON or HTML that a gateway or proxy wrapped around it."""
+    """Return what a body says, without the JSON or HTML that a gateway or proxy wrapped around it."""
     body = body[:_LONGEST]
     first = body.lstrip()[:1]
     if first in ("{", "["):
@@ -85,7 +85,7 @@ def _strings(value: object) -> Iterator[str]:
 
 
 def rejections_of(body: str) -> tuple[Rejection, ...]:
-    """All rejections in an answer, each stream and limit once, with all timestamps named for it."""
+    """Return all rejections in an answer, each stream and limit once, with all timestamps named for it."""
     text = plain_text(body)
     found: dict[tuple[str, str], Rejection] = {}
     taken: list[tuple[int, int]] = []
@@ -141,7 +141,7 @@ def _too_far_behind(text: str) -> Rejection | None:
 
 
 def parse_time(text: str) -> int:
-    """Nanoseconds from Go's spellings of a time in UTC; 0 if it is neither.
+    """Return nanoseconds from Go's spellings of a time in UTC; 0 if it is neither.
 
     They are RFC 3339 and `2026-01-02 03:04:05.6 +0000 UTC`.
     """
@@ -156,7 +156,7 @@ def parse_time(text: str) -> int:
 
 
 def parse_size(text: str) -> int:
-    """Bytes from the way Loki writes sizes: `3MB`, `1.5MB`, `512KB`, `1000B`, all powers of two."""
+    """Return bytes from the way Loki writes sizes: `3MB`, `1.5MB`, `512KB`, `1000B`, all powers of two."""
     match = re.fullmatch(r"([0-9.]+) ?([kKMGT]?)i?B?", text)
     if not match or match[1].count(".") > 1 or match[1] == ".":
         return 0
@@ -172,7 +172,7 @@ def _named(stream: str) -> dict[str, str] | None:
 
 
 def names(stream: str, ours: Iterable[str]) -> set[str]:
-    """Those of our streams that `stream`, as Loki wrote it, can mean; empty if none."""
+    """Return those of our streams that `stream`, as Loki wrote it, can mean; empty if none."""
     ours = set(ours)
     if stream in ours:
         return {stream}

@@ -82,7 +82,7 @@ class Diagnosis:
     allowed: int = 0
     """The number of bytes (a second) that Loki named as its limit; 0 if none."""
     explained: bool = True
-    """Whether the answer's words were understood; else it is its status alone that counts."""
+    """Return whether the answer's words were understood; else it is its status alone that counts."""
 
 
 _REMEDIES = {
@@ -137,7 +137,7 @@ _WHOLE = "couldn't parse labels"
 
 
 def diagnose(answer: Answer, now: float) -> Diagnosis:
-    """What the answer means; `now` in Unix seconds is for a Retry-After that is a date."""
+    """Return what the answer means; `now` in Unix seconds is for a Retry-After that is a date."""
     if answer.failure is not None:
         return _diagnose_failure(answer.failure, answer.detail)
     status, body = answer.status, answer.body
@@ -175,7 +175,7 @@ def _diagnose_failure(failure: Failure, detail: str) -> Diagnosis:
 def _by_rejections(
     rejections: tuple[Rejection, ...], body: str, said: str, wait: float | None
 ) -> Diagnosis | None:  # fmt: skip
-    """What the answer says in words that are known; None if there are none."""
+    """Return what the answer says in words that are known; None if there are none."""
     whole = [one for one in rejections if one.limit.about is About.TENANT]
     parts = tuple(one for one in rejections if one.limit.about is not About.TENANT)
     if any(one.limit.then is Then.SPLIT for one in whole):
@@ -201,7 +201,7 @@ def _by_rejections(
 
 
 def _by_status(status: int, body: str, said: str, wait: float | None) -> Diagnosis:
-    """What the status alone means."""
+    """Return what the status alone means."""
     if status == 429:
         rate = limit(Reason.TENANT_RATE)
         return Diagnosis(

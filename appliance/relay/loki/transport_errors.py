@@ -24,7 +24,7 @@ from appliance.relay.loki.response import Failure
 
 
 def classify(error: Exception) -> tuple[Failure, str]:
-    """The kind of failure behind an exception, and what was said about it."""
+    """Return the kind of failure behind an exception, and what was said about it."""
     chain = list(_chain(error))
     deepest = _words(chain[-1])
     if any(isinstance(cause, SecretUnreadable) for cause in chain):
@@ -53,7 +53,7 @@ def classify(error: Exception) -> tuple[Failure, str]:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The exception and what it was raised from or carries, outermost first."""
+    """Yield the exception and what it was raised from or carries, outermost first."""
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:

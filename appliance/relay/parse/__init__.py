@@ -44,5 +44,5 @@ def _read(raw: bytes, now: float, utc_offset: float | None, priority: int, depth
 
 
 def _inner(raw: bytes, around: Message) -> Record:
-    """What a relay wrapped: without a priority of its own it has that of the header around it."""
+    """Return what a relay wrapped: without a priority of its own it has that of the header around it."""
     return _read(raw, around.now, around.utc_offset, around.priority, around.depth + 1)

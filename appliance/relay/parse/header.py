@@ -23,32 +23,32 @@ _NO_HOST = frozenset(
 
 
 def is_address(word: bytes) -> bool:
-    """Whether this is an IPv4 or IPv6 address."""
+    """Return whether this is an IPv4 or IPv6 address."""
     return bool(_ADDRESS.match(word))
 
 
 def is_machine(word: bytes) -> bool:
-    """Whether a word without context is a machine's name or address rather than a word of a language."""
+    """Return whether a word without context is a machine's name or address rather than a word of a language."""
     return len(word) <= _LONGEST and (bool(_MACHINE.match(word)) or is_address(word))
 
 
 def is_full_name(word: bytes) -> bool:
-    """Whether this is an address or a name with its domain, which no program is called."""
+    """Return whether this is an address or a name with its domain, which no program is called."""
     return len(word) <= _LONGEST and (bool(_FULL_NAME.match(word)) or is_address(word))
 
 
 def can_be_host(word: bytes) -> bool:
-    """Whether a word where the host stands can be one: zones and severities are none."""
+    """Return whether a word where the host stands can be one: zones and severities are none."""
     return word not in zones.NAMES and word.upper() not in _NO_HOST
 
 
 def same_machine(one: bytes, other: bytes) -> bool:
-    """Whether two names are one machine's, with or without its domain."""
+    """Return whether two names are one machine's, with or without its domain."""
     return one.partition(b".")[0].lower() == other.partition(b".")[0].lower()
 
 
 def name_of(host: bytes) -> bytes:
-    """The machine's name of a host as relays write it.
+    """Return the machine's name of a host as relays write it.
 
     An address without its brackets or the sender's port, a name without the root's dot; of syslog-ng's chain
     `client/relay` the client, and of `source@client` too.

@@ -31,7 +31,7 @@ class Message:
 
     @property
     def headless(self) -> bool:
-        """Whether the message has no priority: then it may be no syslog at all but a line of some file."""
+        """Return whether the message has no priority: then it may be no syslog at all but a line of some file."""
         return "nopri" in self.words
 
     def take(self, stamp: timestamps.Stamp, source: bytes) -> None:

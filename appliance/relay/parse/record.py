@@ -1,4 +1,4 @@
-"""What the parser returns for a message, and nothing about how it is read."""
+"""What the parser returns for a message, and nothing about parsing."""
 
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ class Record(NamedTuple):
     stamp: bytes
     """RFC 3339, or empty when the message has no time that can be read."""
     has_zone: bool
-    """Whether the message itself says its offset from UTC."""
+    """Return whether the message itself says its offset from UTC."""
     words: tuple[str, ...]
     """What was missing, repaired or not understood."""
     vendor: str = ""

@@ -62,7 +62,7 @@ def read(message: Message, inner: Reader) -> Record | None:
 
 
 def _merged(message: Message, record: Record, host: bytes, relay: bytes | None) -> Record:
-    """The inner record, completed by what only the header around it says."""
+    """Return the inner record, completed by what only the header around it says."""
     words = [word for word in record.words if word not in ("nopri", "unparsed")]
     unset = "unsynced" in words and bool(message.stamp)
     stamp, has_zone = record.stamp, record.has_zone

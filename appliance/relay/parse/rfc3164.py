@@ -63,7 +63,7 @@ def plain(message: Message) -> Record | None:
 
 
 def _certain(message: Message, host: bytes, process: bytes | None) -> bool:
-    """Whether `host tag:` is a header for sure: `Starting server: ready` of some file is none."""
+    """Return whether `host tag:` is a header for sure: `Starting server: ready` of some file is none."""
     return not message.headless or process is not None or header.is_machine(host)
 
 
@@ -96,7 +96,7 @@ def read(message: Message) -> Record:
 
 
 def _untimed(message: Message, body: bytes) -> Record:
-    """What has neither a time nor a tag in front; a host is certain by its address or full name only."""
+    """Return what has neither a time nor a tag in front; a host is certain by its address or full name only."""
     found = _UNTIMED.match(body)
     if found and header.is_full_name(found[1]) and not message.headless:
         return _tagged(message, found[2], found[3], body[found.end() :], host=found[1])
@@ -104,7 +104,7 @@ def _untimed(message: Message, body: bytes) -> Record:
 
 
 def _untagged(message: Message, body: bytes) -> Record:
-    """What has a time and no tag."""
+    """Return what has a time and no tag."""
     found = _CUT_TAG.match(body)
     if found:
         # XCP-ng's rsyslog cuts the tag at 32 characters, which takes its colon.

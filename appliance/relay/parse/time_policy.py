@@ -36,12 +36,12 @@ class TimePolicy:
 
     @property
     def always_ask(self) -> bool:
-        """Whether a timestamp near its receipt can need a decision too."""
+        """Return whether a timestamp near its receipt can need a decision too."""
         beliefs = [self.default, *(belief for _, belief in self._rules)]
         return any(belief != self.default or belief.received for belief in beliefs)
 
     def of(self, sender: bytes) -> Belief:
-        """What counts for this sender's address."""
+        """Return what counts for this sender's address."""
         if not self._rules:
             return self.default
         belief = self._by_sender.get(sender)
@@ -61,7 +61,7 @@ class TimePolicy:
         return next((belief for network, belief in self._rules if address in network), self.default)
 
     def believe(self, stamp: int, received: int, has_zone: bool, sender: bytes, text: bytes) -> tuple[int, str]:
-        """The time to use (ns), and a word for what was repaired, empty for nothing.
+        """Return the time to use (ns), and a word for what was repaired, empty for nothing.
 
         `text` is the RFC 3339 timestamp that `stamp` was read from: its digits are the sender's
         wall clock, which counts again when the sender's zone is configured and it sent none.
@@ -94,7 +94,7 @@ def a_year_earlier(text: bytes, stamp: int) -> int:
 
 
 def in_zone(text: bytes, zone: ZoneInfo) -> int | None:
-    """Unix nanoseconds of the wall clock `YYYY-MM-DDTHH:MM:SS[.f…]…` of `text` in `zone`."""
+    """Return Unix nanoseconds of the wall clock `YYYY-MM-DDTHH:MM:SS[.f…]…` of `text` in `zone`."""
     try:
         wall = datetime.strptime(text[:19].decode("ascii"), "%Y-%m-%dT%H:%M:%S")
     except (ValueError, UnicodeDecodeError):

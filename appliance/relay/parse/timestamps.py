@@ -172,7 +172,7 @@ def _by_groups(data: bytes, found: re.Match[bytes] | None, now: float, utc_offse
 def _ended(
     data: bytes, text: bytes, end: int, offset: bytes | None, now: float, utc_offset: float | None
 ) -> Stamp | None:
-    """The stamp with its zone, if the message goes on behind it as behind a stamp."""
+    """Return the stamp with its zone, if the message goes on behind it as behind a stamp."""
     if offset in (b"Z", b"z"):
         zone = b"Z"
     elif offset:
@@ -190,7 +190,7 @@ def _ended(
 
 
 def _behind(data: bytes, end: int) -> int:
-    """Where the message goes on behind a stamp that ends at `end`; -1 if it cannot end there."""
+    """Return where the message goes on behind a stamp that ends at `end`; -1 if it cannot end there."""
     byte = data[end : end + 1]
     if byte == b":":
         return end + 2 if data[end + 1 : end + 2] == b" " else end + 1
@@ -200,7 +200,7 @@ def _behind(data: bytes, end: int) -> int:
 
 
 def _closed(data: bytes, stamp: Stamp) -> Stamp | None:
-    """The stamp in brackets, if they are closed behind it."""
+    """Return the stamp in brackets, if they are closed behind it."""
     if data[stamp.end : stamp.end + 1] != b"]":
         return None
     end = _behind(data, stamp.end + 1)

@@ -56,7 +56,7 @@ def local(wall: bytes, now: float, utc_offset: float | None) -> bytes:
 
 @lru_cache(maxsize=4096)
 def _at(wall: bytes, quarter: int, _zone: tuple[str, str]) -> bytes:
-    """The offset of this machine's zone at a wall clock's `YYYY-MM-DDTHH:MM`, near this quarter of an hour."""
+    """Return the offset of this machine's zone at a wall clock's `YYYY-MM-DDTHH:MM`, near this quarter of an hour."""
     year, month, day, hour, minute = (int(part) for part in re.split(rb"[-T:]", wall))
     now = quarter * 900
     moments = []

@@ -165,7 +165,7 @@ def check_port(step: str, endpoint: Endpoint) -> Finding:
 def check_loki(loki: Loki, *, within: float = _CONNECT_TIMEOUT) -> Iterator[Finding]:
     """Yield what name, connection, TLS, readiness and authentication are like.
 
-    What keeps lines away is told in the words of the relay's own status. A name or a connection that does
+    What keeps lines away is reported in the words of the relay's own status. A name or a connection that does
     not come within `within` seconds has failed, and so has a request.
     """
     deadline = time.monotonic() + within
@@ -290,7 +290,7 @@ def _ask_loki(client: LokiClient, loki: Loki) -> Iterator[Finding]:
     prefix = path.removesuffix(_PUSH_PATH)
     if path.endswith(_PUSH_PATH):
         ready = client.get(f"{prefix}/ready")
-        if ready.failure is not None:  # whoever does not answer this answers no push
+        if ready.failure is not None:  # a server that does not answer this answers no push
             diagnosis = diagnose(ready, time.time())
             yield Finding("ready", False, diagnosis.cause, diagnosis.remedy)
             return
@@ -301,7 +301,7 @@ def _ask_loki(client: LokiClient, loki: Loki) -> Iterator[Finding]:
             yield Finding(
                 "ready", None, f"Loki is starting: {words}", "wait a moment, then check Loki's log if it stays"
             )
-    # An empty push has nothing to store: whoever may push is told so by Loki itself.
+    # An empty push has nothing to store: Loki itself says whether we may push.
     answer = client.push(bytes(cramjam.snappy.compress_raw(b"")))
     if answer.status == _NO_STREAMS or (answer.status == 204 and not answer.body):
         tenant = f", tenant {loki.tenant}" if loki.tenant else ""

@@ -44,7 +44,7 @@ class Verification:
 
 
 def steps(loki: model.Loki) -> Iterator[Finding]:
-    """What stands between us and Loki, in order: name, connection, TLS, authentication, queries."""
+    """Yield what stands between us and Loki, in order: name, connection, TLS, authentication, queries."""
     yield from check_loki(loki)
 
 
@@ -77,7 +77,7 @@ def verify(
 
 
 def _pushes(loki: model.Loki, run: str, streams: int, entries: int, now: float) -> Iterator[bytes]:
-    """All streams in one push, or in as few as Loki's limit on the size of a push allows."""
+    """Yield all streams in one push, or in as few as Loki's limit on the size of a push allows."""
     start = int(now * 1e9) - streams * entries
     room = loki.limits.push_size // 2
     body = b""
@@ -114,7 +114,7 @@ def _count_back(
     now: Callable[[], float],
     sleep: Callable[[float], None],
 ) -> tuple[dict[str, int] | None, Answer]:
-    """Entries by stream, as soon as all are there or the time is over; None if no query is answered."""
+    """Return entries by stream, as soon as all are there or the time is over; None if no query is answered."""
     query = quote(f'count_over_time({{job="{JOB}", run="{run}"}}[15m])')
     deadline = now() + timeout
     while True:
@@ -147,7 +147,7 @@ def _counts(answer: Answer) -> dict[str, int] | None:
 
 
 def base_path(target: str) -> str:
-    """What stands before Loki's own paths in the path of a push URL."""
+    """Return what stands before Loki's own paths in the path of a push URL."""
     path = urlsplit(target).path
     for known in _PUSH_PATHS:
         if path.endswith(known):

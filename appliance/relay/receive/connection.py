@@ -66,11 +66,11 @@ class Connection:
 
     @property
     def framing(self) -> Framing:
-        """Where the framing stands."""
+        """Return where the framing stands."""
         return Framing(bool(self.conn.octets), int(self.conn.discard), bool(self.conn.skip_line), self.rest)
 
     def close(self) -> None:
-        """End it on both sides, whoever else has its descriptor."""
+        """Shut it down on both sides, even if another process has its descriptor."""
         try:
             self.socket.shutdown(socket.SHUT_RDWR)
         except OSError:

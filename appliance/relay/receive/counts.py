@@ -35,7 +35,7 @@ class Trouble(msgspec.Struct):
 
 
 class Counts(msgspec.Struct):
-    """Counters since the receiver started, and how it is now."""
+    """Counters since the receiver started, and its current state."""
 
     written: float = 0.0
     """Unix seconds at which this was written."""

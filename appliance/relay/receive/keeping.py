@@ -79,7 +79,7 @@ class Keeper:
 
     @property
     def present(self) -> bool:
-        """Whether there is a systemd that could keep anything."""
+        """Return whether there is a systemd that could keep anything."""
         return self._notifier.present
 
     def keep_listener(self, endpoint: str, sock: socket.socket) -> None:

@@ -36,7 +36,7 @@ class Handover(Protocol):
 
     @property
     def full_reason(self) -> str:
-        """Why the last lines were not taken; empty when they were."""
+        """Return why the last lines were not taken; empty when they were."""
 
     def append(self, records: bytes) -> bool:
         """Append all of it, or nothing: False."""
@@ -115,14 +115,14 @@ class Reader:
 
     @property
     def wait(self) -> float | None:
-        """Seconds until there is something to do without an event; None when there is nothing."""
+        """Return seconds until there is something to do without an event; None when there is nothing."""
         if self.blocked:
             return max(0.0, self._next_try - time.monotonic())
         return 0.0 if self._ready else None
 
     @property
     def blocked(self) -> bool:
-        """Whether what was read last cannot be appended."""
+        """Return whether what was read last cannot be appended."""
         return bool(self._taken)
 
     # ---- reading -------------------------------------------------------------------------------

@@ -223,7 +223,7 @@ class Receiver:
     # ---- changes -------------------------------------------------------------------------------
 
     def reload(self) -> None:
-        """Take the configuration anew; what cannot be had changes nothing. Connections stay open."""
+        """Reload the configuration; one that cannot be applied changes nothing. Connections stay open."""
         self._notifier.reloading()
         try:
             self._reload()

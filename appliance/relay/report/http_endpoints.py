@@ -51,7 +51,7 @@ class HttpEndpoints:
         self._server.reload(*self._configured(relay))
 
     async def start(self, listen: Endpoint) -> None:
-        """Listen. Raise ApplianceError when the address cannot be had."""
+        """Listen. Raise ApplianceError when the address is not available."""
         await self._server.start(listen)
         if self._sampler is None:
             self._sampler = asyncio.get_running_loop().create_task(self._sample())
@@ -64,7 +64,7 @@ class HttpEndpoints:
 
     @property
     def endpoint(self) -> Endpoint | None:
-        """Where it listens, with the real port; None while it does not."""
+        """Return where it listens, with the real port; None while it does not."""
         return self._server.endpoint
 
     async def _sample(self) -> None:

@@ -62,7 +62,7 @@ def read_impstats(path: Path = DEFAULT_PATH, now: float | None = None) -> Rsyslo
 
 
 def _tail(path: Path) -> tuple[bytes, float]:
-    """The end of a file and when it was written; empty and 0 for one that cannot be read."""
+    """Return the end of a file and when it was written; empty and 0 for one that cannot be read."""
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
@@ -73,7 +73,7 @@ def _tail(path: Path) -> tuple[bytes, float]:
 
 
 def parse_impstats(text: bytes, age: float) -> Rsyslog | None:
-    """The state told by the end of the file; lines that cannot be read are passed over."""
+    """Return the state told by the end of the file; lines that cannot be read are passed over."""
     latest: dict[tuple[str, str], dict[str, object]] = {}
     previous: dict[tuple[str, str], dict[str, object]] = {}
     for line in text.split(b"\n"):
@@ -130,7 +130,7 @@ def _queues(blocks: dict[tuple[str, str], dict[str, object]]) -> dict[str, tuple
 
 
 def _stalled(queues: dict[str, tuple[int, int]], before: dict[str, tuple[int, int]]) -> bool:
-    """Whether some queue is not empty and nothing left it between two blocks.
+    """Return whether some queue is not empty and nothing left it between two blocks.
 
     A gate that is shut is retried inside the action, so "suspended" stays 0: what came is compared with
     what stayed.
@@ -144,7 +144,7 @@ def _stalled(queues: dict[str, tuple[int, int]], before: dict[str, tuple[int, in
 
 
 def _input(origin: str, name: str) -> str:
-    """The input's name where it has one: imtcp calls its counter `tls(6514)` after the input `tls`."""
+    """Return the input's name where it has one: imtcp calls its counter `tls(6514)` after the input `tls`."""
     own = re.match(r"[a-z_]+(?=[(\[])", name)
     return own[0] if own else origin
 

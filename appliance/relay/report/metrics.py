@@ -39,7 +39,7 @@ class Metrics:
         self._registry: CollectorRegistry | None = None
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
-        """The page and its content type, as the scraper's Accept header wants it."""
+        """Return the page and its content type, as the scraper's Accept header wants it."""
         from prometheus_client.exposition import choose_encoder
 
         encode, content_type = choose_encoder(accept)

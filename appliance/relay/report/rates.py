@@ -18,7 +18,7 @@ class RateMeter:
             self._samples.popleft()
 
     def rate(self, name: str, total: int, now: float, span: float) -> float:
-        """A second, over the last `span` seconds or as much of them as has been seen."""
+        """Return the rate per second over the last `span` seconds, or as much of them as has been seen."""
         reference = None
         for moment, totals in reversed(self._samples):
             reference = (moment, totals)
@@ -31,7 +31,7 @@ class RateMeter:
     def growth(self, totals: Mapping[str, int]) -> dict[str, int]:
         """By how much each grew within the horizon, or since the first sample; those that grew only.
 
-        A counter that began anew has not grown.
+        A counter that was reset has not grown.
         """
         before = self._samples[0][1] if self._samples else totals
         return {name: total - before.get(name, 0) for name, total in totals.items() if total > before.get(name, 0)}

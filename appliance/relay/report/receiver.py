@@ -66,7 +66,7 @@ def receiver_status(counts: Counts | None, now: float) -> ReceiverStatus | None:
 def receiver_problems(status: ReceiverStatus, listeners: model.Listeners, now: float) -> Iterator[tuple[str, str]]:
     """Yield each problem and its remedy, the gravest first."""
     if status.stale:
-        return  # how it is now nobody knows; that it does not run is its unit's to say
+        return  # its current state is unknown; that it does not run is reported by its unit
     if status.blocked:
         yield (
             f"senders over TCP are held back: {status.blocked}",

@@ -31,7 +31,7 @@ class Source:
     window_rate: float = -1.0  # of the window before this one; below zero while there is none
 
     def rate(self, now: float) -> float:
-        """Messages a second over the last whole window and the one under way."""
+        """Return messages a second over the last whole window and the one under way."""
         elapsed = now - self.window_start
         if elapsed >= 2 * _DECAY:
             return 0.0
@@ -99,11 +99,11 @@ class Sources:
         return list(self._table.values())
 
     def latest(self, limit: int) -> list[Source]:
-        """The `limit` seen last, latest first."""
+        """Return the `limit` seen last, latest first."""
         return [source for source, _ in zip(reversed(self._table.values()), range(limit), strict=False)]
 
     def silent(self, now: float, listening_since: float) -> list[Source]:
-        """Those that sent regularly and do so no more, the one that fell silent last first.
+        """Return those that sent regularly and do so no more, the one that fell silent last first.
 
         One that went over to another input has not fallen silent.
         """

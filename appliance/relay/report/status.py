@@ -99,12 +99,12 @@ class Parts:
 
 
 def totals(parts: Parts) -> dict[str, int]:
-    """What a RateMeter samples: messages by input, and `loki` for entries sent."""
+    """Return what a RateMeter samples: messages by input, and `loki` for entries sent."""
     return {**parts.intake.stats.messages, "loki": parts.sender.stats.pushed_entries}
 
 
 def troubles(parts: Parts) -> dict[str, int]:
-    """Totals whose growth is worth telling, see Status.recent."""
+    """Return totals whose growth is worth telling, see Status.recent."""
     intake, rsyslog = parts.intake.stats, parts.rsyslog()
     dropped, refused = parts.spool.stats.dropped, parts.sender.stats.dead_lettered
     return {
@@ -125,7 +125,7 @@ def troubles(parts: Parts) -> dict[str, int]:
 
 
 def first_troubles(parts: Parts) -> dict[str, int]:
-    """What there was before the relay started: only the counters of others begin above zero."""
+    """Return what there was before the relay started: only the counters of others begin above zero."""
     return {name: count for name, count in troubles(parts).items() if name in ("udp_dropped", "rsyslog_discarded")}
 
 
@@ -241,7 +241,7 @@ def _source(source: Source, now: float) -> SourceStatus:
 
 
 def _letters_on_disk(parts: Parts) -> tuple[dict[str, int], int]:
-    """How many dead letters there are by reason, and how many are to be sent again."""
+    """Return how many dead letters there are by reason, and how many are to be sent again."""
     try:
         return parts.dead_letters.store.reasons(), parts.dead_letters.store.waiting()
     except OSError:
@@ -314,7 +314,7 @@ def _handover(stats: HandoverStats, now: float) -> HandoverStatus:
 
 
 def merged(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """Sums of counters under the same name."""
+    """Return sums of counters under the same name."""
     total: dict[str, int] = {}
     for part in counts:
         for name, value in dict(part).items():
@@ -323,7 +323,7 @@ def merged(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 
 def without_credentials(url: str) -> str:
-    """The URL without user and password, if it has them."""
+    """Return the URL without user and password, if it has them."""
     try:
         split = urlsplit(url)
         if "@" not in split.netloc:

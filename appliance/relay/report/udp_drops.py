@@ -62,7 +62,7 @@ def _sockets(table: str) -> Iterable[tuple[int, int, int]]:
 
 
 def _snmp(text: str, protocol: str) -> dict[str, int]:
-    """The counters of one protocol: a line of names is followed by one of values."""
+    """Return the counters of one protocol: a line of names is followed by one of values."""
     names: list[str] = []
     for line in text.splitlines():
         fields = line.split()

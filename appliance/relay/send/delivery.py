@@ -72,7 +72,7 @@ class Delivery:
             self._remove_done()
 
     def _deliver(self) -> Ruling | None:
-        """What became of the push; None if nothing is left of it."""
+        """Return what became of the push; None if nothing is left of it."""
         push = self._push
         try:
             missing = load(push, self._to, self._data)
@@ -138,7 +138,7 @@ class Delivery:
         return True
 
     def _busy(self, labels: str) -> bool:
-        """Whether a push that is not answered yet keeps the stream from going; a fresh push goes beside it."""
+        """Return whether a push that is not answered yet keeps the stream from going; a fresh push goes beside it."""
         return not self._push.fresh and self._queue.busy(labels)
 
     def _may_join(self, repaired: Sequence[StreamSlice]) -> tuple[list[StreamSlice], list[Queued]]:

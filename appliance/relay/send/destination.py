@@ -33,22 +33,22 @@ class Batches(Protocol):
     def __len__(self) -> int: ...
 
     def segments(self) -> list[Segment]:
-        """All that is left, oldest first."""
+        """Return all that is left, oldest first."""
 
     def tail(self, count: int) -> list[Segment]:
-        """The newest `count`, oldest of them first."""
+        """Return the newest `count`, oldest of them first."""
 
     def wait_for_new(self, after_sequence: int, timeout: float) -> bool:
         """Wait at most `timeout` seconds for a segment newer than `after_sequence`."""
 
     def wake(self) -> None:
-        """Let every waiting thread look again."""
+        """Wake every waiting thread."""
 
     def holds(self, segment: Segment) -> bool:
-        """Whether the segment is still there for this reader."""
+        """Return whether the segment is still there for this reader."""
 
     def load(self, segment: Segment) -> LoadedSegment:
-        """Its bytes. Raises SegmentUnreadable, or OSError if reading may succeed later."""
+        """Its bytes. Raise SegmentUnreadable, or OSError if reading may succeed later."""
 
     def remove(self, segment: Segment) -> None:
         """This reader is done with it."""
@@ -88,7 +88,7 @@ class Destination:
         """Pushes refused since, for reasons not understood."""
 
     def now_ns(self) -> int:
-        """The time of day in Unix nanoseconds."""
+        """Return the time of day in Unix nanoseconds."""
         return int(self.now() * 1e9)
 
     def configure(self, loki: model.Loki, drop_order: Sequence[str] | None = None) -> LokiClient:
@@ -105,7 +105,7 @@ class Destination:
         return old
 
     def queue_of(self, tenant: str) -> PushQueue:
-        """The tenant's queue; to be called under the lock."""
+        """Return the tenant's queue; to be called under the lock."""
         queue = self.queues.get(tenant)
         if queue is None:
             if len(self.queues) >= _MAX_TENANTS:

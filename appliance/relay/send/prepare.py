@@ -73,7 +73,7 @@ def set_apart(slices: Sequence[StreamSlice], plan: Plan, view: View, *, together
 
 
 def _apart(one: StreamSlice, part: StreamPart, need: Need, view: View, tally: Tally) -> tuple[str, Group]:
-    """What queues in place of one stream of a slice, and under which labels."""
+    """Return what queues in place of one stream of a slice, and under which labels."""
     largest = view.limits.largest_part
     if need is Need.REPAIR:
         body = _repaired(one, part, view, tally)
@@ -93,7 +93,7 @@ def _apart(one: StreamSlice, part: StreamPart, need: Need, view: View, tally: Ta
 
 
 def repaired_waiting(one: StreamSlice, view: View, tally: Tally) -> StreamSlice | None:
-    """A slice of one stream whose timestamps Loki would refuse by now, repaired; None if it may go as it is."""
+    """Return a slice of one stream whose timestamps Loki would refuse by now, repaired; None if it may go as it is."""
     if one.repaired:
         return None
     bounds = Bounds.of(view.settings, view.now_ns, 0.05)
@@ -109,7 +109,7 @@ def repaired_waiting(one: StreamSlice, view: View, tally: Tally) -> StreamSlice 
 
 
 def _repaired(one: StreamSlice, part: StreamPart, view: View, tally: Tally) -> bytes | None:
-    """The part with the timestamps replaced that Loki would refuse; None if there are none."""
+    """Return the part with the timestamps replaced that Loki would refuse; None if there are none."""
     bounds = Bounds.of(view.settings, view.now_ns, 0.1)
     newest, behind_ns = view.limits.newest_ns(part.labels), view.limits.behind_ns
     edge = newest - behind_ns if newest else 0
@@ -128,7 +128,7 @@ def _repaired(one: StreamSlice, part: StreamPart, view: View, tally: Tally) -> b
 
 
 def new_last(slices: Sequence[StreamSlice], new: set[str]) -> list[StreamSlice] | None:
-    """The slices with a new stream as the last of the push; None if it is, or if there is none.
+    """Return the slices with a new stream as the last of the push; None if it is, or if there is none.
 
     Loki makes streams in the order of the push: if there was room for the last, there was for all.
     """
@@ -155,7 +155,7 @@ def new_last(slices: Sequence[StreamSlice], new: set[str]) -> list[StreamSlice] 
 
 
 def within(slices: Sequence[StreamSlice], room: float) -> list[Group]:
-    """The slices in groups of at most `room` uncompressed bytes, as far as single streams allow."""
+    """Return the slices in groups of at most `room` uncompressed bytes, as far as single streams allow."""
     waiting: list[Group] = [tuple(slices)]
     groups: list[Group] = []
     while waiting:

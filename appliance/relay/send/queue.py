@@ -72,7 +72,7 @@ class PushQueue:
         self.configure(loki)
 
     def configure(self, loki: Loki) -> None:
-        """Take new settings; all waits start anew."""
+        """Use new settings; all waits start over."""
         self.limits.configure(loki.limits)
         self.pace = Pace(loki.connections, Backoff(loki.backoff))
         self.push_limit = float(loki.limits.push_size * _PUSH_MARGIN)
@@ -90,7 +90,7 @@ class PushQueue:
     # ---- what goes next ------------------------------------------------------------------------
 
     def next(self, now: float, now_ms: float) -> tuple[PushRequest | None, float]:
-        """The next request, and when to ask again if there is none (infinity: when something changes)."""
+        """Return the next request, and when to ask again if there is none (infinity: when something changes)."""
         if self.empty:
             return None, float("inf")
         if self.hold_until > now:
@@ -149,13 +149,13 @@ class PushQueue:
         return self._joined(now, now_ns), float("inf")
 
     def _may_join(self, stream: StreamQueue, now: float, now_ns: int) -> bool:
-        """Whether the head of a stream's queue may go with other streams: it waits for nothing any more."""
+        """Return whether the head of a stream's queue may go with other streams: it waits for nothing any more."""
         one = stream.slices[0]
         plain = len(one.parts) == 1 and one.body is None
         return plain and not one.solo and self.limits.clear(one.parts[0], now, now_ns)
 
     def _joined(self, now: float, now_ns: int) -> PushRequest | None:
-        """The heads of all queues that hold streams of the same segment and may go, as one request."""
+        """Return the heads of all queues that hold streams of the same segment and may go, as one request."""
         while self._joinable:
             ref = min(self._joinable, key=lambda ref: ref.segment.sequence)
             candidates = list(self._joinable.pop(ref).values())
@@ -224,7 +224,7 @@ class PushQueue:
         return PushRequest(self.name, [StreamSlice(SegmentRef(segment)) for segment in segments], fresh=fresh)
 
     def _fresh_turn(self, now: float, now_ms: float) -> bool:
-        """Whether it is the turn of the newest segments, in spite of a backlog."""
+        """Return whether it is the turn of the newest segments, in spite of a backlog."""
         backlog = len(self.waiting) > 1 and now_ms - self.waiting[0].created_ms > _BACKLOG_MS
         if not backlog:
             self._turn = 0
@@ -242,7 +242,7 @@ class PushQueue:
         return itertools.chain(self.in_flight, self.retry)
 
     def _oldest_waiting(self, now: float) -> int:
-        """Oldest timestamp of all that waits; looked up at most once a second."""
+        """Return oldest timestamp of all that waits; looked up at most once a second."""
         if not 0 <= now - self._oldest[0] < 1.0:
             self._oldest = now, min(segment.oldest_ns for segment in self.waiting)
         return min(self._oldest[1], self.waiting[-1].oldest_ns)
@@ -284,11 +284,11 @@ class PushQueue:
 
     @property
     def settling(self) -> bool:
-        """Whether a push with new streams is in flight: what carries them, too, waits for its answer."""
+        """Return whether a push with new streams is in flight: what carries them, too, waits for its answer."""
         return any(request.new for request in self.in_flight)
 
     def busy(self, labels: str) -> bool:
-        """Whether a push with entries of the stream is not answered yet."""
+        """Return whether a push with entries of the stream is not answered yet."""
         return any(
             request.stream is None and request.planned and request.carries(labels)
             for request in (*self.in_flight, *self.retry)

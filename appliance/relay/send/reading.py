@@ -12,7 +12,7 @@ from appliance.relay.spool.errors import SegmentUnreadable
 
 
 def load(push: PushRequest, source: Destination, data: SegmentBytes) -> list[StreamSlice]:
-    """Read the slices of a push; returns those whose segment is no more. Raises OSError if it may succeed later."""
+    """Read the slices of a push; returns those whose segment is no more. Raise OSError if it may succeed later."""
     loaded: set[int] = set()
     missing: list[StreamSlice] = []
     for one in push.slices:

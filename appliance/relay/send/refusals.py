@@ -57,7 +57,7 @@ class Refused:
     alone: list[StreamPart] = field(default_factory=list)
     """Parts that may have been refused unseen: to send again alone."""
     waiting: list[StreamPart] = field(default_factory=list)
-    """Parts of streams that Loki has no room for, and that have no label left to give up."""
+    """Parts of streams that Loki has no room for, and that have no label left to remove."""
     early: list[tuple[str, bytes, int]] = field(default_factory=list)
     """Entries that only Loki's clock refuses: labels, a `streams` field, and the newest timestamp."""
     dead: list[tuple[str, Entry, str]] = field(default_factory=list)
@@ -72,7 +72,7 @@ class Refused:
 
     @property
     def number(self) -> int:
-        """Entries that were refused for sure."""
+        """Return entries that were refused for sure."""
         return sum(self.tally.rejected.values())
 
     def count(self, reason: str, entries: int) -> None:
@@ -132,7 +132,7 @@ class Findings:
         self._rest_doubtful |= not one.limit.rest_stored
 
     def _newest_taken(self, slices: Sequence[StreamSlice], read: Read) -> int:
-        """The newest timestamp that Loki took, when it refused as many as it says for being too new; else 0."""
+        """Return the newest timestamp that Loki took, when it refused as many as it says for being too new; else 0."""
         refused = sum(one.ignored for one in self._rejections if one.limit.learns is Learned.NEWEST)
         if not refused:
             return 0
@@ -149,7 +149,7 @@ class Findings:
         return 0
 
     def lessons(self) -> tuple[Lesson, ...]:
-        """What the limits have to learn from the answer."""
+        """Return what the limits have to learn from the answer."""
         found: list[Lesson] = [Bound(one) for one in self._rejections]
         for one, streams in self.named.items():
             for labels in sorted(streams):
@@ -168,7 +168,7 @@ class Findings:
 
     @property
     def short_of_streams(self) -> bool:
-        """Whether Loki refused a stream for want of room."""
+        """Return whether Loki refused a stream for want of room."""
         return any(one.limit.learns is Learned.STREAMS for one in self._rejections)
 
     def note_late(self, parts: Sequence[tuple[bytes, StreamPart]], *, merged: bool) -> None:
@@ -190,7 +190,7 @@ class Findings:
                 first += len(some)
 
     def refused_of(self, body: bytes, parts: Iterable[StreamPart], *, repaired: bool, stamp_ns: int) -> Refused:
-        """What was refused of one slice; `stamp_ns` is for entries whose own timestamp is."""
+        """Return what was refused of one slice; `stamp_ns` is for entries whose own timestamp is."""
         result = Refused()
         for part in parts:
             if not (self._by_stream(body, part, result) or self._by_label(body, part, result, repaired)):
@@ -198,7 +198,7 @@ class Findings:
         return result
 
     def _by_stream(self, body: bytes, part: StreamPart, result: Refused) -> bool:
-        """Whether the part was refused whole, for its stream."""
+        """Return whether the part was refused whole, for its stream."""
         if part.labels in self._too_fast:
             result.count(self._paced_for, part.entries)
             result.paced.append(part)
@@ -234,7 +234,7 @@ class Findings:
                 result.waiting.append(part)
 
     def _by_label(self, body: bytes, part: StreamPart, result: Refused, repaired: bool) -> bool:
-        """Whether the distributor refused the part for its labels."""
+        """Return whether the distributor refused the part for its labels."""
         if not self._label_reasons:
             return False
         reason: str | None = label_reason(part.labels, self._rules.limits, self._label_names)
@@ -287,7 +287,7 @@ class Findings:
             result.early.append((part.labels, encode_stream(part.labels, early), newest))
 
     def _only_for_lokis_clock(self, entry: Entry, repaired: bool) -> bool:
-        """Whether an entry that Loki finds too new is not so by our clock: another timestamp would not help."""
+        """Return whether an entry that Loki finds too new is not so by our clock: another timestamp would not help."""
         rules, stamp = self._rules, entry.timestamp_ns
         if stamp <= rules.now_ns + _SECOND or (repaired and tried(entry, Reason.TOO_NEW)):
             return True
@@ -305,7 +305,7 @@ class Findings:
 
 
 def tried(entry: Entry, reason: str) -> bool:
-    """Whether an entry bears the mark of having been repaired for such a reason."""
+    """Return whether an entry bears the mark of having been repaired for such a reason."""
     words = {word for name, value in entry.metadata if name == REPAIRED for word in value.split(",")}
     if reason == Reason.LINE_TOO_LONG:
         return "cut" in words
@@ -315,7 +315,7 @@ def tried(entry: Entry, reason: str) -> bool:
 
 
 def late(entries: Sequence[Entry], rejection: Rejection, behind_ns: int) -> set[int]:
-    """Which entries of a stream were too far behind.
+    """Return which entries of a stream were too far behind.
 
     Loki judges one entry after the other against the newest so far, and names the first ten it
     refused and how many there were. What it held before is not known: of the two that are possible,
@@ -349,6 +349,6 @@ def _refused(entries: Sequence[Entry], newest_ns: int, behind_ns: int) -> set[in
 def with_labels(
     body: bytes, part: StreamPart, labels: str, moved: Sequence[tuple[str, str]]
 ) -> tuple[str, bytes]:  # fmt: skip
-    """The part under other labels, with those that were moved in each entry's metadata."""
+    """Return the part under other labels, with those that were moved in each entry's metadata."""
     entries = [add_metadata(entry, moved, "labels") for entry in entries_of(body, part)]
     return labels, encode_stream(labels, entries)

@@ -39,7 +39,7 @@ class Bounds:
 
     @classmethod
     def of(cls, limits: LokiLimits, now_ns: int, margin: float = 0.0) -> "Bounds":
-        """The configured limits at `now_ns`, the times narrowed by the fraction `margin`."""
+        """Return the configured limits at `now_ns`, the times narrowed by the fraction `margin`."""
         return cls(
             now_ns - round(limits.oldest * (1 - margin) * _SECOND),
             now_ns + round(limits.ahead * (1 - margin) * _SECOND),
@@ -68,7 +68,7 @@ class Bounds:
 
 
 def broken(entry: Entry, bounds: Bounds) -> str | None:
-    """The first of the bounds that the entry breaks, in Loki's order; None if it keeps to all."""
+    """Return the first of the bounds that the entry breaks, in Loki's order; None if it keeps to all."""
     if entry.timestamp_ns < bounds.oldest_ns:
         return Reason.TOO_OLD
     if entry.timestamp_ns > bounds.newest_ns:
@@ -86,7 +86,7 @@ def broken(entry: Entry, bounds: Bounds) -> str | None:
 
 
 def repair(entry: Entry, bounds: Bounds, stamp_ns: int, word: str = "") -> Entry:
-    """The entry within the bounds; `stamp_ns` replaces a timestamp that is not.
+    """Return the entry within the bounds; `stamp_ns` replaces a timestamp that is not.
 
     With a `word` the timestamp is replaced whatever it is, for that reason.
     """
@@ -116,7 +116,7 @@ def repair(entry: Entry, bounds: Bounds, stamp_ns: int, word: str = "") -> Entry
 
 
 def out_of_time(stamp_ns: int, bounds: Bounds, edge_ns: int) -> Reason | None:
-    """Why Loki would refuse a timestamp; `edge_ns` is what lies too far behind the newest of its stream."""
+    """Return why Loki would refuse a timestamp; `edge_ns` is what lies too far behind the newest of its stream."""
     if stamp_ns < bounds.oldest_ns:
         return Reason.TOO_OLD
     if stamp_ns > bounds.newest_ns:
@@ -141,7 +141,7 @@ def restamp(raw: RawEntry, bounds: Bounds, stamp_ns: int, reason: Reason) -> byt
 
 
 def cut(line: bytes, size: int) -> bytes:
-    """The beginning of the line and a mark, together at most `size` bytes, cut between characters."""
+    """Return the beginning of the line and a mark, together at most `size` bytes, cut between characters."""
     if len(line) <= size:
         return line
     end = max(size - len(CUT_MARK), 0)
@@ -160,7 +160,7 @@ def format_time(stamp_ns: int) -> str:
 
 
 def add_metadata(entry: Entry, pairs: Sequence[tuple[str, str]], word: str) -> Entry:
-    """The entry with more metadata, marked with the word for what made them necessary."""
+    """Return the entry with more metadata, marked with the word for what made them necessary."""
     return entry._replace(metadata=tuple(_marked([*entry.metadata, *pairs], [word])))
 
 
@@ -174,7 +174,7 @@ def _marked(metadata: list[tuple[str, str]], words: Sequence[str]) -> list[tuple
 
 
 def _fitting(metadata: list[tuple[str, str]], size: int, count: int) -> list[tuple[str, str]]:
-    """As many pairs as fit, the largest given up first."""
+    """Return as many pairs as fit, the largest dropped first."""
     kept = sorted(range(len(metadata)), key=lambda i: _size(metadata[i : i + 1]))
     total, chosen = 0, []
     for index in kept[: max(count, 0)]:
@@ -196,7 +196,7 @@ def _size(metadata: Sequence[tuple[str, str]]) -> int:
 
 
 def label_reason(text: str, limits: LokiLimits, names: int = 0) -> Reason | None:
-    """Why Loki refuses these labels, as far as it can be seen; `names` replaces the limit on their number."""
+    """Return why Loki refuses these labels, as far as it can be seen; `names` replaces the limit on their number."""
     try:
         labels = parse_labels(text)
     except LabelSyntaxError:
@@ -213,7 +213,7 @@ def label_reason(text: str, limits: LokiLimits, names: int = 0) -> Reason | None
 def repair_labels(
     text: str, limits: LokiLimits, drop_order: Sequence[str], names: int = 0
 ) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """Labels that Loki takes, and those that move to metadata.
+    """Return labels that Loki takes, and those that move to metadata.
 
     Labels that cannot be parsed move whole, as `labels`, and the stream is `{job="unparsed"}`.
     """
@@ -236,7 +236,7 @@ def repair_labels(
 
 
 def reduce_labels(text: str, drop_order: Sequence[str]) -> tuple[str, tuple[tuple[str, str], ...]] | None:
-    """The stream without its least useful label, and that label; None if nothing is left to give up."""
+    """Return the stream without its least useful label, and that label; None if nothing is left to remove."""
     try:
         labels = parse_labels(text)
     except LabelSyntaxError:
@@ -249,7 +249,7 @@ def reduce_labels(text: str, drop_order: Sequence[str]) -> tuple[str, tuple[tupl
 
 
 def dropping(labels: Iterable[str], drop_order: Sequence[str]) -> list[str]:
-    """Label names in the order in which they are given up: those not listed, then the listed, `job` last."""
+    """Return label names in the order in which they are removed: those not listed, then the listed, `job` last."""
     rank = {name: index + 1 for index, name in enumerate(drop_order)}
     last = len(drop_order) + 1
     return sorted(labels, key=lambda name: (last if name == _LAST_RESORT else rank.get(name, 0), name))

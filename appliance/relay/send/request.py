@@ -61,7 +61,7 @@ class History:
 
     @property
     def tried(self) -> bool:
-        """Whether a push with it was refused or failed."""
+        """Return whether a push with it was refused or failed."""
         return bool(self.failures or self.tries or self.refusals)
 
     def doubted(self, stored: int) -> "History":
@@ -99,18 +99,18 @@ class StreamSlice:
 
     @property
     def parts(self) -> tuple[StreamPart, ...]:
-        """The streams as values; empty before the segment was looked into."""
+        """Return the streams as values; empty before the segment was looked into."""
         if self.listed is None and self.streams is not None:
             self.listed = tuple(list_parts(self.streams))
         return self.listed or ()
 
     @property
     def known(self) -> bool:
-        """Whether the segment was looked into."""
+        """Return whether the segment was looked into."""
         return self.listed is not None or self.streams is not None
 
     def labels(self) -> list[str]:
-        """The streams' labels, without listing the streams for it."""
+        """Return the streams' labels, without listing the streams for it."""
         if self.listed is None and self.streams is not None:
             return list(self.streams.labels)
         return [part.labels for part in self.parts]
@@ -142,7 +142,7 @@ class StreamSlice:
             self.listed, self.body, self.sliced = (self.sliced,), None, None
 
     def altered(self, body: bytes, *, repaired: bool, history: History | None = None) -> "StreamSlice":
-        """A slice of the same segment with other bytes."""
+        """Return a slice of the same segment with other bytes."""
         return StreamSlice(
             self.ref,
             tuple(scan(body)),
@@ -154,14 +154,14 @@ class StreamSlice:
         )
 
     def subset(self, parts: tuple[StreamPart, ...], history: History | None = None) -> "StreamSlice":
-        """A slice with some of the streams of this one."""
+        """Return a slice with some of the streams of this one."""
         return StreamSlice(
             self.ref, parts, whole=False, body=self.body, repaired=self.repaired,
             history=replace(NEW, doubted_at=(history or self.history).doubted_at),
         )  # fmt: skip
 
     def alone(self, part: StreamPart) -> "StreamSlice":
-        """A slice with one of the streams of this one, to go in a push of its own."""
+        """Return a slice with one of the streams of this one, to go in a push of its own."""
         if self.sliced is not None:
             return StreamSlice(self.ref, (self.sliced,), whole=False, solo=True)
         return StreamSlice(self.ref, (part,), whole=False, body=self.body, repaired=self.repaired, solo=True)
@@ -211,7 +211,7 @@ class PushRequest:
         return sum(one.entries for one in self.slices)
 
     def carries(self, labels: str) -> bool:
-        """Whether a stream is in it; True while that is not known."""
+        """Return whether a stream is in it; True while that is not known."""
         if self._labels is None:
             if not all(one.known for one in self.slices):
                 return True
@@ -224,7 +224,7 @@ Group = tuple[StreamSlice, ...]
 
 
 def in_two(slices: Sequence[StreamSlice], history: Sequence[History] = ()) -> tuple[Group, Group] | None:
-    """The slices in two groups with half of their streams each; None if there is but one stream."""
+    """Return the slices in two groups with half of their streams each; None if there is but one stream."""
     if len(slices) > 1:
         middle = len(slices) // 2
         return tuple(slices[:middle]), tuple(slices[middle:])
@@ -274,7 +274,7 @@ class Opener:
         self._raw = bytearray()
 
     def streams(self, compressed: bytes) -> BatchStreams:
-        """What is in a raw snappy block. Raises MalformedPush, DecompressionError."""
+        """Return what is in a raw snappy block. Raise MalformedPush, DecompressionError."""
         with self._lock:
             size = cramjam.snappy.decompress_raw_len(compressed)
             if size > len(self._raw):
@@ -307,7 +307,7 @@ class SegmentBytes:
         self._compressed[ref.segment.sequence] = compressed
 
     def raw(self, one: StreamSlice) -> bytes:
-        """The uncompressed bytes that the offsets of the slice's parts refer to."""
+        """Return the uncompressed bytes that the offsets of the slice's parts refer to."""
         if one.body is not None:
             return one.body
         sequence = one.ref.segment.sequence
@@ -317,14 +317,14 @@ class SegmentBytes:
         return raw
 
     def block(self, one: StreamSlice) -> bytes:
-        """The slice as a raw snappy block."""
+        """Return the slice as a raw snappy block."""
         if one.whole:
             return self._compressed[one.ref.segment.sequence]
         return compress(select(self.raw(one), one.parts))
 
 
 def request_body(slices: Sequence[StreamSlice], data: SegmentBytes, *, json: bool, merged: bool) -> bytes:
-    """The slices as one body: a raw snappy block, or JSON.
+    """Return the slices as one body: a raw snappy block, or JSON.
 
     `merged`: all are of one stream and go as one stream, for Loki answers for the last one only.
     """
@@ -339,12 +339,12 @@ def request_body(slices: Sequence[StreamSlice], data: SegmentBytes, *, json: boo
 
 
 def compress(body: bytes) -> bytes:
-    """A raw snappy block."""
+    """Return a raw snappy block."""
     return bytes(cramjam.snappy.compress_raw(body))
 
 
 def join_blocks(blocks: Sequence[bytes]) -> bytes:
-    """One raw snappy block that holds what the blocks hold, one after the other."""
+    """Return one raw snappy block that holds what the blocks hold, one after the other."""
     if len(blocks) == 1:
         return blocks[0]
     total, contents = 0, []
@@ -377,7 +377,7 @@ def _varint(value: int) -> bytes:
 
 
 def in_chunks(one: StreamSlice, raw: bytes, part: StreamPart, largest: int) -> Iterable[StreamSlice]:
-    """The entries of one stream in slices of at most `largest` bytes, as far as single entries allow."""
+    """Yield the entries of one stream in slices of at most `largest` bytes, as far as single entries allow."""
     pending = [(raw, part)]
     while pending:
         body, rest = pending.pop(0)

@@ -59,7 +59,7 @@ class Sender:
         return self.destination.stats
 
     def alive(self) -> bool:
-        """Whether all threads run that should."""
+        """Return whether all threads run that should."""
         return sum(thread.is_alive() for thread in self._threads) > self._workers
 
     # ---- life ----------------------------------------------------------------------------------
@@ -156,7 +156,7 @@ class Sender:
                 self._changed.notify()
 
     def _wait_for_push(self, number: int) -> tuple[PushQueue, PushRequest] | None:
-        """The next push, as soon as there is one; None when the thread is to end."""
+        """Return the next push, as soon as there is one; None when the thread is to end."""
         to = self.destination
         with self._changed:
             found, again = self._next()
@@ -172,7 +172,7 @@ class Sender:
             return found
 
     def _next(self) -> tuple[tuple[PushQueue, PushRequest] | None, float]:
-        """A push of some tenant, or when to look again."""
+        """Return a push of some tenant, or when to look again."""
         to = self.destination
         now, again = to.clock(), float("inf")
         if self._stopping:

@@ -84,7 +84,7 @@ class Situation:
 
 
 def settle(push: PushRequest, answer: Answer, diagnosis: Diagnosis, findings: Findings | None, at: Situation) -> Ruling:
-    """What becomes of the push. `findings` are of the answer's rejections, when it is PARTIAL."""
+    """Return what becomes of the push. `findings` are of the answer's rejections, when it is PARTIAL."""
     match diagnosis.kind:
         case Kind.STORED:
             return Ruling(Done())
@@ -117,7 +117,7 @@ def _later(push: PushRequest, answer: Answer, at: Situation) -> Ruling:
     )  # fmt: skip
     histories = (now, *(one.history for one in push.slices[1:]))
     if answer.failure is not None or not others_succeed or now.tries < _SPLIT_AFTER:
-        # Every other time another push is tried, lest one that cannot be sent stand before all.
+        # Every other time another push is tried, so that one that cannot be sent does not block the rest.
         delay = at.wait + (0.2 if now.failures % 2 == 0 else 0.0)
         if others_succeed:
             delay = min(at.loki.backoff.min * 2.0**now.tries, at.loki.backoff.max)
@@ -211,7 +211,7 @@ def _doubted(push: PushRequest, at: Situation, histories: tuple[History, ...] = 
 
 
 def _halved(push: PushRequest, at: Situation, histories: tuple[History, ...] = ()) -> Split | Replace:
-    """The push as two that are half as large."""
+    """Return the push as two that are half as large."""
     if push.stream is not None and len(push.slices) > 1:
         return Split(tuple((one,) for one in push.slices))
     pair = in_two(push.slices, histories) if push.stream is None else None
@@ -269,7 +269,7 @@ def _partial(push: PushRequest, diagnosis: Diagnosis, findings: Findings, at: Si
 
 
 def _queued(one: StreamSlice, found: Refused, tally: Tally, at: Situation) -> list[Queued]:
-    """What of a slice goes again, and when."""
+    """Return what of a slice goes again, and when."""
     queued = [Queued(labels, (one.altered(body, repaired=True),)) for labels, body in found.repaired]
     queued += [Queued(labels, (one.altered(body, repaired=False),)) for labels, body in found.relabeled]
     largest = at.limits.largest_part
@@ -291,7 +291,7 @@ def _queued(one: StreamSlice, found: Refused, tally: Tally, at: Situation) -> li
 
 
 def _clock_wait(newest_ns: int, times: int, at: Situation) -> float:
-    """Seconds until Loki's clock takes a timestamp; not long, for the clock may be set right at any time."""
+    """Return seconds until Loki's clock takes a timestamp; not long, for the clock may be set right at any time."""
     longest = min(_CLOCK_FIRST * 2.0 ** min(times - 1, 10), _CLOCK_LONGEST)
     if at.clock_skew is None:
         return longest
@@ -300,7 +300,7 @@ def _clock_wait(newest_ns: int, times: int, at: Situation) -> float:
 
 
 def receipt_stamp(one: StreamSlice, newest_ns: int, oldest: float, behind_ns: int, now_ns: int) -> int:
-    """The timestamp for entries whose own is refused: when they were received, as near as Loki takes it.
+    """Return the timestamp for entries whose own is refused: when they were received, as near as Loki takes it.
 
     `newest_ns` is the newest sent of the stream, `oldest` and `behind_ns` are Loki's limits.
     """

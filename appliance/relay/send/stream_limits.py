@@ -80,7 +80,7 @@ class StreamLimits:
 
     @property
     def largest_part(self) -> int:
-        """Bytes of one stream that may go in one push."""
+        """Return bytes of one stream that may go in one push."""
         return int(min(self.burst * 0.5, self.limits.push_size * 0.5)) or 1
 
     def __len__(self) -> int:
@@ -194,7 +194,7 @@ class StreamLimits:
         return max(now, full_at - span)
 
     def clear(self, part: StreamPart, now: float, now_ns: int) -> bool:
-        """Whether a part that was queued may by now go together with others."""
+        """Return whether a part that was queued may by now go together with others."""
         stream = self._stream(part.labels)
         return (
             stream is not None
@@ -208,12 +208,12 @@ class StreamLimits:
         )
 
     def too_far_behind(self, part: StreamPart) -> bool:
-        """Whether Loki is sure to refuse entries of the part for their distance to the newest sent."""
+        """Return whether Loki is sure to refuse entries of the part for their distance to the newest sent."""
         stream = self._stream(part.labels)
         return stream is not None and part.oldest_ns < stream.sent_ns - self.behind_ns
 
     def newest_ns(self, labels: str) -> int:
-        """Newest timestamp sent of a stream; 0 if none is known."""
+        """Return newest timestamp sent of a stream; 0 if none is known."""
         stream = self._stream(labels)
         return stream.sent_ns if stream is not None else 0
 
@@ -298,12 +298,12 @@ class StreamLimits:
         self._reduced[labels] = (to, tuple(moved), now + 300.0)
 
     def reduction(self, labels: str) -> tuple[str, tuple[tuple[str, str], ...]] | None:
-        """The labels a stream goes under instead, and those moved to metadata."""
+        """Return the labels a stream goes under instead, and those moved to metadata."""
         found = self._reduced.get(labels)
         return found[:2] if found else None
 
     def used(self, labels: str, now: float) -> float:
-        """Bytes of the stream's burst that are used up."""
+        """Return bytes of the stream's burst that are used up."""
         stream = self._stream(labels)
         return max(stream.full_at - now, 0.0) * self.rate if stream is not None else 0.0
 

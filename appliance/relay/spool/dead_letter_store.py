@@ -1,4 +1,4 @@
-"""Dead letters for whoever looks after them: list, read, send again, drop.
+"""Dead letters for the operator: list, read, send again, drop.
 
 Works on the files that `dead_letters.py` writes, from any process, whether a relay runs or not. Letters that
 are to be sent again move to a file of their own, which the relay takes into its spool (`retries.py`).
@@ -39,7 +39,7 @@ class KeptLetter:
 
 
 def encode(tenant: str, labels: str, entry: Entry, reason: str, answer: str, kept_at: float) -> bytes:
-    """One letter as a line of JSON. Text that is no UTF-8 is there once to be read and once exactly."""
+    """Return one letter as a line of JSON. Text that is no UTF-8 is there once to be read and once exactly."""
     names = [name for name, _ in entry.metadata]
     value: dict[str, Any] = {
         "kept_at": round(kept_at, 3),
@@ -57,7 +57,7 @@ def encode(tenant: str, labels: str, entry: Entry, reason: str, answer: str, kep
 
 
 def decode(line: bytes) -> KeptLetter:
-    """The letter of a line of a file. Raises ValueError if it is none."""
+    """Return the letter of a line of a file. Raise ValueError if it is none."""
     value = json.loads(line)
     try:
         exact = value.get("line_base64")
@@ -82,11 +82,11 @@ class DeadLetterStore:
         self._counted: dict[str, tuple[tuple[int, int, int], dict[str, int]]] = {}
 
     def files(self) -> list[Path]:
-        """The files there are, oldest first."""
+        """Return the files there are, oldest first."""
         return _files(self.directory)
 
     def list(self) -> Iterator[KeptLetter]:
-        """All letters, the oldest first. A line that is none, as after a power cut, is left out."""
+        """Yield all letters, the oldest first. A line that is none, as after a power cut, is left out."""
         for path in self.files():
             with contextlib.suppress(FileNotFoundError):
                 for line in path.read_bytes().splitlines():
@@ -94,22 +94,22 @@ class DeadLetterStore:
                         yield decode(line)
 
     def read(self, identity: str) -> KeptLetter:
-        """The letter with this id. Raises KeyError."""
+        """Return the letter with this id. Raise KeyError."""
         for letter in self.list():
             if letter.id == identity:
                 return letter
         raise KeyError(identity)
 
     def retry(self, chosen: Callable[[KeptLetter], bool]) -> int:
-        """Let the chosen letters go to Loki again; returns how many. They leave the files once that is on disk."""
+        """Let the chosen letters go to Loki again; return how many. They leave the files once that is on disk."""
         return self._take(chosen, self._put_for_retry)
 
     def drop(self, chosen: Callable[[KeptLetter], bool]) -> int:
-        """Delete the chosen letters; returns how many."""
+        """Delete the chosen letters; return how many."""
         return self._take(chosen, lambda lines: None)
 
     def reasons(self) -> dict[str, int]:
-        """How many letters there are, by reason. Files that have not changed are not read again."""
+        """Return how many letters there are, by reason. Files that have not changed are not read again."""
         total: dict[str, int] = {}
         seen = {}
         for path in self.files():

@@ -1,8 +1,8 @@
 """Entries that Loki refuses for good, kept in files of bounded size: the side that writes them.
 
 One JSON object a line, mode 0600, the newest file last; beyond the bound the oldest file goes,
-counted. What is put here is on disk when the caller is told so; while it cannot be written it waits in
-memory, within a bound too. Why an entry is refused is known to the sender; whoever looks after them uses
+counted. What is put here is on disk when the caller is notified; while it cannot be written it waits in
+memory, within a bound too. Why an entry is refused is known to the sender; operators use
 `dead_letter_store.py`.
 """
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 DIRECTORY = "dead-letters"
 """Their directory, in the spool's."""
 _FILES = 4
-"""The bound is spread over so many files, so that giving up the oldest gives up a quarter."""
+"""The bound is spread over so many files, so that dropping the oldest drops a quarter."""
 _AGAIN = 1.0
 """Seconds between tries to write them."""
 _UNWRITTEN = 10_000
@@ -57,7 +57,7 @@ class DeadLetters:
         self.kept = 0
         """Entries written since start."""
         self.given_up = 0
-        """Entries given up since start, the oldest, to keep a bound."""
+        """Oldest entries dropped since start, to stay within the limit."""
 
     @property
     def directory(self) -> Path:
@@ -65,7 +65,7 @@ class DeadLetters:
 
     @property
     def unwritten(self) -> int:
-        """Entries that wait in memory until they can be written."""
+        """Return entries that wait in memory until they can be written."""
         with self._lock:
             return sum(len(letters) for letters, _ in self._unwritten)
 
@@ -104,7 +104,7 @@ class DeadLetters:
         return True
 
     def _append(self, letters: Sequence[DeadLetter]) -> None:
-        """Append to the newest file, synced. Raises OSError; then nothing is kept."""
+        """Append to the newest file, synced. Raise OSError; then nothing is kept."""
         now = self._now()
         data = b"".join(encode(one.tenant, one.labels, one.entry, one.reason, one.answer, now) for one in letters)
         if not data:
@@ -132,7 +132,7 @@ class DeadLetters:
             os.close(file)
 
     def files(self) -> list[Path]:
-        """The files there are, oldest first."""
+        """Return the files there are, oldest first."""
         return self.store.files()
 
     def _newest(self, more: int) -> Path:

@@ -26,7 +26,7 @@ class Listing:
 
 
 def read_directory(path: Path) -> Listing:
-    """List the files. Raises OSError, and ApplianceError for what another version of the relay wrote."""
+    """List the files. Raise OSError, and ApplianceError for what another version of the relay wrote."""
     found = Listing()
     with os.scandir(path) as entries:
         for entry in entries:
@@ -48,7 +48,7 @@ def read_directory(path: Path) -> Listing:
 
 
 def unclaimed(directory: int) -> bool:
-    """Whether no relay has claimed the spool, an open directory."""
+    """Return whether no relay has claimed the spool, an open directory."""
     try:
         fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -10,7 +10,7 @@ log = logging.getLogger(__name__)
 
 _READ_TRIES = 6
 _READ_PATIENCE = 60.0
-"""Reads of a file that fail, and seconds since the first, before it is given up: a disk may come back."""
+"""Reads of a file that fail, and seconds since the first, before it is abandoned: a disk may come back."""
 
 
 class FailedReads:

@@ -30,7 +30,7 @@ class Retries:
         self._put = put
 
     async def send_again(self) -> int:
-        """Bring what waits into the spool; returns how many lines. What cannot be written now waits on."""
+        """Bring what waits into the spool; return how many lines. What cannot be written now waits on."""
         number = 0
         loop = asyncio.get_running_loop()
         for path in sorted(self._directory.glob(f"*{SUFFIX}")):
@@ -46,7 +46,7 @@ class Retries:
         return number
 
     async def _write(self, letters: list[KeptLetter]) -> bool:
-        """Whether all of them are on disk."""
+        """Return whether all of them are on disk."""
         loop = asyncio.get_running_loop()
         results = []
         for tenant, group in in_batches(letters):
@@ -57,7 +57,7 @@ class Retries:
 
 
 def read(path: Path) -> list[KeptLetter]:
-    """The letters of one file. Raises OSError."""
+    """Return the letters of one file. Raise OSError."""
     letters = []
     for line in path.read_bytes().splitlines():
         with contextlib.suppress(ValueError):
@@ -66,7 +66,7 @@ def read(path: Path) -> list[KeptLetter]:
 
 
 def in_batches(letters: Iterable[KeptLetter]) -> Iterable[tuple[str, list[KeptLetter]]]:
-    """The letters by tenant, in groups of about a mebibyte."""
+    """Yield the letters by tenant, in groups of about a mebibyte."""
     tenants: dict[str, list[KeptLetter]] = {}
     for letter in letters:
         tenants.setdefault(letter.tenant, []).append(letter)

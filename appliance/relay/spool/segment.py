@@ -44,7 +44,7 @@ class Segment:
 
     @property
     def name(self) -> str:
-        """The file's name, which holds every field but the size. Version 2 is version 1 with positions."""
+        """Return the file's name, which holds every field but the size. Version 2 is version 1 with positions."""
         numbers = f"{self.created_ms}-{self.oldest_ns}-{self.newest_ns}-{self.entries}-{self.raw_size}"
         head = f"{self.sequence:016x}-{numbers}-{self.crc:08x}"
         if self.positions:
@@ -53,7 +53,7 @@ class Segment:
 
 
 def parse_name(name: str, size: int) -> Segment:
-    """The segment that a file name of any known version describes.
+    """Return the segment that a file name of any known version describes.
 
     Raises ValueError, which says why it is none, and ForeignVersion for what a version to come may have written.
     """

@@ -86,7 +86,7 @@ class Spool:
         self._next = max(last + 1, int(self._now() * 1e6))  # never the same twice
 
     def claim(self) -> None:
-        """Keep other relays out while this process lives; raises ApplianceError when one is in already.
+        """Keep other relays out while this process lives; raise ApplianceError when one is in already.
 
         Two that send the same files would store all of it twice.
         """
@@ -97,7 +97,7 @@ class Spool:
             raise ApplianceError(f"the spool {self.path} is in use by another relay", hint=hint) from error
 
     def _read_directory(self) -> None:
-        """Learn what is there. Raises ApplianceError, with nothing changed, when another version wrote it."""
+        """Learn what is there. Raise ApplianceError, with nothing changed, when another version wrote it."""
         there = read_directory(self.path)
         if unclaimed(self._directory):  # else it is another relay that writes them
             for name in there.unfinished:  # a write that never finished; nobody was told that it was kept
@@ -123,17 +123,17 @@ class Spool:
     # ---- reading: the sender's side ------------------------------------------------------------
 
     def segments(self) -> list[Segment]:
-        """All segments, oldest first."""
+        """Return all segments, oldest first."""
         with self._lock:
             return list(self._segments.values())
 
     def head(self, count: int) -> list[Segment]:
-        """The oldest `count` segments, oldest first."""
+        """Return the oldest `count` segments, oldest first."""
         with self._lock:
             return list(itertools.islice(self._segments.values(), count))
 
     def tail(self, count: int) -> list[Segment]:
-        """The newest `count` segments, oldest of them first."""
+        """Return the newest `count` segments, oldest of them first."""
         with self._lock:
             return list(itertools.islice(reversed(self._segments.values()), count))[::-1]
 
@@ -141,7 +141,7 @@ class Spool:
         return len(self._segments)
 
     def holds(self, segment: Segment) -> bool:
-        """Whether the segment is still there: neither taken by Loki, nor given up, nor set aside."""
+        """Return whether the segment is still there: neither accepted by Loki, nor dropped, nor set aside."""
         return segment.sequence in self._segments
 
     def wait_for_new(self, after_sequence: int, timeout: float) -> bool:
@@ -153,12 +153,12 @@ class Spool:
         return next(reversed(self._segments), 0)
 
     def wake(self) -> None:
-        """Let every waiting thread look again."""
+        """Wake every waiting thread."""
         with self._arrived:
             self._arrived.notify_all()
 
     def load(self, segment: Segment) -> LoadedSegment:
-        """The bytes of a segment.
+        """Return the bytes of a segment.
 
         Raises SegmentUnreadable if they are not what was written, OSError if reading may succeed later.
         """
@@ -182,7 +182,7 @@ class Spool:
         return LoadedSegment(segment, compressed, None)
 
     def remove(self, segment: Segment, *, dropped: str = "") -> None:
-        """Forget a segment that Loki has taken, or that is given up for the reason `dropped`."""
+        """Forget a segment that Loki has accepted, or that is dropped for the reason `dropped`."""
         with self._lock:
             if self._segments.pop(segment.sequence, None) is None:
                 return
@@ -271,7 +271,7 @@ class Spool:
     def _commit(self) -> None:
         """Publish what was written once its names are durable; if they cannot be, nothing of it is left.
 
-        Whoever brought it keeps it and writes it again: it must not be there twice.
+        The caller keeps it and writes it again: it must not be there twice.
         """
         written, self._pending = self._pending, []
         try:
@@ -323,7 +323,7 @@ class Spool:
             self._arrived.notify_all()
 
     def _make_room(self, size: int) -> bool:
-        """Keep the bounds for `size` more bytes, giving up the oldest if so configured, or raise SpoolFull.
+        """Keep the bounds for `size` more bytes, dropping the oldest if so configured, or raise SpoolFull.
 
         False when the bytes have to go into the reserve.
         """
@@ -342,7 +342,7 @@ class Spool:
         return True
 
     def _no_room_for(self, size: int, *, reserve: int = 0) -> str:
-        """Why `size` more bytes are too many; empty when they are not. `reserve` bytes go beyond the bounds."""
+        """Return why `size` more bytes are too many; empty when they are not. `reserve` bytes go beyond the bounds."""
         if (
             self.stats.bytes + sum(segment.size for segment, _ in self._pending) + size
             > self.settings.max_size + reserve
@@ -355,14 +355,14 @@ class Spool:
         return ""
 
     def no_room(self) -> str:
-        """Why a further batch would not be taken now; empty when it would, or when it is worth a try."""
+        """Return why a further batch would not be taken now; empty when it would, or when it is worth a try."""
         if self.stats.full and self._failed_at:
             return self.stats.full_reason if time.monotonic() - self._failed_at < _DISK_RETRY else ""
         if self.settings.when_full != "block":
             return ""
         reason = self._no_room_for(self._refused if self.stats.full else 0)
         if self.stats.full and not reason:
-            self._not_full()  # room was made since, by Loki or by whoever cleared the disk
+            self._not_full()  # room was made since, by Loki or by cleaning up the disk
         return reason
 
     def _full(self, reason: str, size: int, *, failed: bool = False) -> SpoolFull:
@@ -380,7 +380,7 @@ class Spool:
         self.stats.blocked_since = 0.0
 
     def drop_expired(self) -> None:
-        """Give up what is older than the configured age, counted."""
+        """Drop and count what is older than the configured age."""
         if self.settings.max_age is None:
             return
         limit = (self._now() - self.settings.max_age) * 1000

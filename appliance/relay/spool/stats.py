@@ -1,4 +1,4 @@
-"""What the spool counts, and how it is. Plain values, read by metrics and status."""
+"""What the spool counts, and its state. Plain values, read by metrics and status."""
 
 from dataclasses import dataclass, field
 

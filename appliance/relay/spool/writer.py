@@ -23,7 +23,7 @@ _RETRY = 0.5  # seconds between two tries while the spool is full
 
 
 class ClosedBatch(NamedTuple):
-    """A batch ready to be written; `done` is told in the loop's thread what became of it."""
+    """A batch ready to be written; `done` is called in the loop's thread with the outcome."""
 
     body: bytearray
     streams: BatchStreams | None
@@ -32,7 +32,7 @@ class ClosedBatch(NamedTuple):
     newest_ns: int
     tenant: str
     must_wait: bool
-    """Whether it waits while the spool is full; else `done` is given SpoolFull at once."""
+    """Return whether it waits while the spool is full; else `done` is given SpoolFull at once."""
     done: Callable[[SpoolFull | None], None]
     release: Callable[[bytearray], None]
     """Is given the body when that is not needed any more, in the writer's thread."""
@@ -66,7 +66,7 @@ class SpoolWriter:
             self._wake.notify()
 
     def alive(self) -> bool:
-        """Whether the thread runs and is not stuck in a write (a full spool is not stuck)."""
+        """Return whether the thread runs and is not stuck in a write (a full spool is not stuck)."""
         return self._thread.is_alive() and time.monotonic() - self.last_progress < 60
 
     def rest(self) -> None:

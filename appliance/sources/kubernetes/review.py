@@ -20,14 +20,14 @@ class Embedded:
 
 @dataclass(frozen=True, slots=True)
 class Reviewed:
-    """What a file of manifests holds, and what is wrong with it, each with its line."""
+    """What a file of manifests holds, and its problems, each with its line."""
 
     configs: tuple[Embedded, ...]
     faults: tuple[tuple[int, str], ...]
 
 
 def review(text: str, source: str) -> Reviewed:
-    """Read a file of manifests. Raise UsageError when it is no YAML."""
+    """Read a file of manifests. Raise UsageError when it is not YAML."""
     try:
         nodes = [node for node in yaml.compose_all(text, Loader=yaml.SafeLoader) if isinstance(node, yaml.MappingNode)]
         objects = [(int(node.start_mark.line) + 1, _plain(node)) for node in nodes]

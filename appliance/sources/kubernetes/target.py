@@ -28,7 +28,7 @@ class Target:
 
     @property
     def wants_token(self) -> bool:
-        """Whether the agent has to show a token."""
+        """Return whether the agent has to show a token."""
         return bool(self.token)
 
 

@@ -1,4 +1,4 @@
-"""Which hosts of a pool send where, what would change, and the change itself, with its way back.
+"""Which hosts of a pool send where, what would change, and the change itself, which can be undone.
 
 The former destination is kept on the host itself (other_config), so that it can be restored from any
 machine. Source: xapi-project/xen-api, ocaml/idl/datamodel_host.ml (Host.logging, Host.other_config,

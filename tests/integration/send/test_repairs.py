@@ -106,7 +106,7 @@ def test_labels_that_loki_cannot_parse_cost_no_other_stream(bench: MakeBench) ->
 
 
 def test_a_line_too_long_beside_one_that_was_repaired_is_cut_and_no_dead_letter(bench: MakeBench) -> None:
-    """Each entry is repaired once for each reason, whatever was done to its neighbours."""
+    """Each entry is repaired once for each reason, whatever was done to the entries next to it."""
     b = bench()
     now = time.time_ns()
     b.put((stream("h"), lines("first", 1, now)))

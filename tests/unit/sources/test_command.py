@@ -79,7 +79,7 @@ PAGES = Path(__file__).parents[3] / "docs" / "senders"
 
 
 def test_the_documents_have_one_page_a_kind_just_as_the_command_prints_it() -> None:
-    """Made anew by: .venv/bin/python -m tests.unit.sources.pages"""
+    """Regenerate with: .venv/bin/python -m tests.unit.sources.pages"""
     from tests.unit.sources.pages import pages
 
     made = pages()

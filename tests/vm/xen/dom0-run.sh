@@ -42,7 +42,7 @@ say "guest is domain $domid"
 while [ ! -e /share/stop ]; do
   xenstore-ls -f "/local/domain/$domid" >/share/xenstore.tmp 2>/dev/null || give_up "the guest is gone"
   mv /share/xenstore.tmp /share/xenstore.txt
-  # For whoever looks for a fault: a script put there runs once, its output in dom0.log.
+  # For debugging: a script put there runs once, its output in dom0.log.
   if [ -e /share/command ]; then mv /share/command /tmp/command; bash /tmp/command; fi
   sleep 10
 done

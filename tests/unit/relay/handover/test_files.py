@@ -1,4 +1,4 @@
-"""Hand-over files: what a writer appends, a reader reads, whole and once, whoever stops in between."""
+"""Hand-over files: what a writer appends, a reader reads, whole and once, even if either stops in between."""
 
 from collections.abc import Iterator
 from pathlib import Path

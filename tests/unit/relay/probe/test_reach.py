@@ -1,4 +1,4 @@
-"""Whoever asks whether Loki is there has an answer within seconds, in the words of the relay's own status."""
+"""Anyone who asks whether Loki is there has an answer within seconds, in the words of the relay's own status."""
 
 import socket
 import time

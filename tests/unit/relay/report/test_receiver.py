@@ -1,4 +1,4 @@
-"""What the receiver's numbers say to whoever looks: who does what wrong, and what to change."""
+"""What the receiver's numbers say: who does what wrong, and what to change."""
 
 from pathlib import Path
 

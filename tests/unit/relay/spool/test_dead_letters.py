@@ -24,10 +24,10 @@ def letter(number: int) -> DeadLetter:
 
 def test_dead_letters_are_private_complete_and_bounded(tmp_path: Path) -> None:
     dead = DeadLetters(tmp_path / "dead", 20_000)
-    buried: list[int] = []
+    kept: list[int] = []
     for number in range(200):
-        dead.keep([letter(number)], lambda number=number: buried.append(number))  # type: ignore[misc]
-    assert buried == list(range(200))
+        dead.keep([letter(number)], lambda number=number: kept.append(number))  # type: ignore[misc]
+    assert kept == list(range(200))
     files = dead.files()
     assert sum(path.stat().st_size for path in files) <= 20_000
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in files)
@@ -42,8 +42,8 @@ def test_dead_letters_that_cannot_be_written_wait_and_stand_there_once(
 ) -> None:
     monkeypatch.setattr("appliance.relay.spool.dead_letters._AGAIN", 0.0)
     dead = DeadLetters(tmp_path / "dead", 10**6)
-    buried: list[str] = []
-    dead.keep([letter(0)], lambda: buried.append("first"))
+    kept: list[str] = []
+    dead.keep([letter(0)], lambda: kept.append("first"))
     real = os.write
 
     def half(file: int, data: bytes) -> int:
@@ -52,11 +52,11 @@ def test_dead_letters_that_cannot_be_written_wait_and_stand_there_once(
         return real(file, data[: len(data) // 2])
 
     monkeypatch.setattr("os.write", half)
-    dead.keep([letter(1), letter(2)], lambda: buried.append("second"))
-    assert buried == ["first"] and dead.unwritten == 2
+    dead.keep([letter(1), letter(2)], lambda: kept.append("second"))
+    assert kept == ["first"] and dead.unwritten == 2
     monkeypatch.setattr("os.write", real)
     dead.try_again()
-    assert buried == ["first", "second"] and dead.unwritten == 0
+    assert kept == ["first", "second"] and dead.unwritten == 0
     [file] = dead.files()
     assert [json.loads(line)["timestamp_ns"] for line in file.read_text().splitlines()] == ["0", "1", "2"]
 

@@ -1,4 +1,4 @@
-"""Tags without a colon, each known by how it is called: Cisco ISE, ClearPass, Synology, ArubaOS-Switch."""
+"""Tags without a colon, each known by its name: Cisco ISE, ClearPass, Synology, ArubaOS-Switch."""
 
 import pytest
 
