@@ -179,7 +179,7 @@ def test_what_is_handed_over_is_shown_by_writer_and_its_troubles_are_problems(pa
     assert [said for said in told if said.startswith("rsyslog lost 12 messages")]
     assert [said for said in told if said.startswith("rsyslog holds its senders back: 2000 bytes")]
     assert [said for said in told if "receiver cannot be read: Input/output error" in said]
-    assert [said for said in told if "did not give back 4096 bytes that receiver handed over" in said]
+    assert [said for said in told if "4096 bytes that receiver handed over could not be read from disk" in said]
     assert all(one.remedy for one in status.problems)
     found = scrape(parts)
     assert value(found, "forwarder_handover_backlog_bytes", writer="rsyslog") == 2000

@@ -69,7 +69,7 @@ def test_no_listener_that_is_switched_on_off_or_moved_moves_it(listeners: dict[s
     "more",
     [
         "relay: {spool: {path: /var/lib/appliance/elsewhere, max_size: 5GiB}}\n",
-        "relay: {listen: {push: '0.0.0.0:3500', syslog_tcp: '0.0.0.0:1514', http: '127.0.0.1:9999'}}\n",
+        "relay: {listen: {push: '0.0.0.0:3500', syslog_tcp: ':1514', http: '127.0.0.1:9999'}, push: {anyone: true}}\n",
         "relay: {listen: {relp: '127.0.0.1:20514'}}\n",
         "labels: {static: {job: other}}\n",
         "system: {hostname: other, timezone: Europe/Paris}\n",
