@@ -160,6 +160,14 @@ class RelpClient:
             with suppress(OSError):  # the other side was quicker
                 self._socket.shutdown(socket.SHUT_RDWR)
 
+    def move_to(self, port: int) -> None:
+        """From another thread: go to another port, and send there again what is not acknowledged."""
+        if port != self._port:
+            self._port = port
+            if self._socket is not None:
+                with suppress(OSError):  # the other side was quicker
+                    self._socket.shutdown(socket.SHUT_RDWR)
+
     def disconnect(self) -> None:
         """Break off without a word."""
         if self._socket is not None:

@@ -29,14 +29,19 @@ def loki() -> Iterator[InProcessLoki]:
 
 @pytest.fixture(scope="module")
 def start_machine(tmp_path_factory: pytest.TempPathFactory, disk: Path, loki: InProcessLoki) -> Iterator[StartMachine]:
-    """start_machine(name, user_data, from_disk=…, tcp=…) -> a machine with a seed, that Loki and ports, with its shell.
+    """start_machine(name, user_data, from_disk=…, tcp=…, udp=…) -> a machine with a seed, that Loki, ports, a shell.
 
     It starts from a new disk, or from one that another machine left. What still runs is ended after the last test.
     """
     started: list[Machine] = []
 
     def start(
-        name: str, user_data: Mapping[str, Any], *, from_disk: Path | None = None, tcp: Sequence[int] = (514,)
+        name: str,
+        user_data: Mapping[str, Any],
+        *,
+        from_disk: Path | None = None,
+        tcp: Sequence[int] = (514,),
+        udp: Sequence[int] = (),
     ) -> Machine:
         place = tmp_path_factory.mktemp(name)
         machine = Machine(
@@ -45,6 +50,7 @@ def start_machine(tmp_path_factory: pytest.TempPathFactory, disk: Path, loki: In
             seed=seed_disk(place / "seed.img", user_data),
             loki_port=int(loki.base_url.rsplit(":", 1)[1]),
             tcp=tcp,
+            udp=udp,
         )
         started.append(machine)
         machine.wait_for_shell()
