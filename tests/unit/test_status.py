@@ -571,6 +571,19 @@ def test_what_is_no_certificate_is_refused_not_misread() -> None:
             dates(damaged)
 
 
+@pytest.mark.parametrize("counters", [None, {"queue": 0, "stale": True}])
+def test_an_rsyslog_that_runs_but_writes_no_counters_is_critical(counters: dict[str, Any] | None) -> None:
+    silent = {**RELAY, "rsyslog": counters}
+
+    def running(seconds: float) -> dict[str, Unit]:
+        return {**WELL.units, "rsyslog.service": Unit("rsyslog.service", "loaded", "active", since=seconds)}
+
+    verdict = judge(but(relay=silent, units=running(61)))
+    assert (verdict.word, verdict.headline.partition(":")[0]) == ("CRITICAL", "rsyslog runs, but writes no counters")
+    assert judge(but(relay=silent, units=running(20))).state == "green"
+    assert judge(but(units=running(61))).state == "green"
+
+
 def test_what_rsyslog_could_not_hand_over_is_critical_with_cause_and_remedy() -> None:
     lost = {
         "part": "handover",

@@ -7,6 +7,7 @@ from appliance.host.status.part import Part, length_of_time, section, size
 from appliance.host.units import Unit
 
 _STARTING = "wait a moment and check again"
+_COUNTERS_WITHIN = 60.0  # seconds after its start in which rsyslog has written its counters, which it does every 10
 _LONGEST = 365 * 86400.0  # seconds; what lasts longer is not worth a number
 
 
@@ -65,6 +66,11 @@ def rsyslog(facts: Facts) -> Part:
         state = unit.active or "unknown"
         cause = f"rsyslog is not running ({state}{_result(unit)}): syslog from the network is lost"
         return Part("rsyslog", "red", state, cause, see)
+    if facts.relay is not None and unit is not None and (unit.since or 0) > _COUNTERS_WITHIN:
+        counters = section(facts.relay, "rsyslog")
+        if not counters or counters.get("stale"):
+            cause = "rsyslog runs, but writes no counters: it may take no messages"
+            return Part("rsyslog", "red", "not working", cause, see)
     problem = _problem(facts.relay, "rsyslog")
     if problem:
         return Part("rsyslog", "amber", "problems", *problem)
