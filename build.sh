@@ -31,9 +31,9 @@ Usage: ./build.sh [COMMAND]
                          (-n 0: one at a time, for -s and --pdb)
   run [OPTIONS]          Boot the built image in QEMU, its serial console in this terminal.
                          The disk's changes are kept in build/run: ./build.sh run --help
-  setup                  Only what the others begin with: Debian packages, .venv, compiled code.
+  setup                  Only the prerequisites: Debian packages, .venv, compiled code.
   lock [--upgrade]       Regenerate requirements.lock from pyproject.toml.
-  clean                  Remove all that was built: build/, dist/, .venv, caches.
+  clean                  Remove everything that was built: build/, dist/, .venv, caches.
   help                   This text.
 
 Logs of all steps are in build/log/.

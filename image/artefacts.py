@@ -38,7 +38,7 @@ def write_artefacts(
 ) -> list[Path]:
     """Make everything of the raw `disk` in `dist`; return the files, SHA256SUMS last.
 
-    `epoch` is the time the SBOM bears, seconds since 1970; `note` gets one line for each file.
+    `epoch` is the timestamp of the SBOM, seconds since 1970; `note` gets one line for each file.
     Raises ApplianceError when one of them cannot be made.
     """
     chosen = choices or Choices()

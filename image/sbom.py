@@ -129,7 +129,7 @@ def sbom(
     epoch: int,
     release: str = "bookworm",
 ) -> str:
-    """Return a CycloneDX 1.5 document in JSON; `epoch`, seconds since 1970, is the time it bears.
+    """Return a CycloneDX 1.5 document in JSON; `epoch`, seconds since 1970, is its timestamp.
 
     The same packages at the same time give the same text.
     """

@@ -1,7 +1,7 @@
 """Checks an XVA as a host would read it: order, checksums, gaps, description; gives the disks back.
 
 One pass over the stream. Everything wrong with ova.xml is reported at once; in the stream, damage to a
-chunk is reported and reading goes on, but where the order is broken nothing after it can be trusted
+chunk is reported and reading continues, but where the order is broken nothing after it can be trusted
 and reading ends there, as it does on a host.
 """
 

@@ -117,7 +117,7 @@ def _worded(problem: Problem) -> Problem:
 
 
 def save(answers: Answers, path: Path) -> None:
-    """Keep the answers so that setup goes on after a restart; mode 0600, whole or not at all."""
+    """Keep the answers so that setup resumes after a restart; mode 0600, whole or not at all."""
     text = yaml.safe_dump({"page": answers.page, "answers": answers.tree}, sort_keys=False, allow_unicode=True)
     staging = path.with_name(path.name + ".new")
     try:

@@ -125,7 +125,7 @@ class Console(App[int]):
     def _leave_when_idle(self) -> None:
         """Go back to the dashboard when nobody has pressed a key for long: an unlocked console does not stay open.
 
-        The first setup waits for ever, and so does a change that is being applied.
+        The first setup waits forever, and so does a change that is being applied.
         """
         if monotonic() - self._last_key < IDLE or self.wizard or self.state.first:
             return

@@ -17,7 +17,7 @@ class PushClient(Section):
     name: Annotated[
         str,
         Meta(
-            description="Name of the client; with neither token nor password, the name its certificate has to bear.",
+            description="Name of the client; with neither token nor password, the name required in its certificate.",
             pattern="^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$",
         ),
     ]

@@ -1,4 +1,4 @@
-"""The part of an agent's configuration that sends here: Grafana Alloy's and Fluent Bit's, by Loki's push API. Pure.
+"""The part of an agent's configuration that sends here, through Loki's push API: Alloy's and Fluent Bit's. Pure.
 
 Sources: grafana/alloy docs/sources/reference/components/loki/loki.write.md, fluent/fluent-bit-docs
 pipeline/outputs/loki.md and administration/scheduling-and-retries.md (both 2026-08).
@@ -13,7 +13,7 @@ def alloy_write(at: Forwarder, *, token_file: str, ca_file: str) -> tuple[str, .
         'loki.write "forwarder" {',
         "  endpoint {",
         f'    url                 = "{at.push_url}"',
-        "    max_backoff_retries = 0 // for ever; the default gives a batch up after ten tries",
+        "    max_backoff_retries = 0 // forever; the default drops a batch after ten tries",
     ]
     if at.push_token:
         lines += [f'    bearer_token_file   = "{token_file}"']

@@ -16,7 +16,7 @@ CA_PLACEHOLDER = "<the output of: appliance tls export-ca>"
 class Forwarder:
     """A forwarder as its senders see it. A port that is None is closed.
 
-    `name` is what its certificate bears, `authority` the PEM text of the certificate that senders
+    `name` is the name in its certificate, `authority` the PEM text of the certificate that senders
     have to trust, empty when it is not known here.
     """
 

@@ -108,7 +108,7 @@ def test_the_screen_of_a_configured_machine_shows_the_plain_page_until_someone_p
     with console_on(
         "tty1", tmp_path, 'echo "the dashboard"; exec sleep 60', is_there=("started", "configured")
     ) as terminal:
-        text = terminal.wait_for("plain page. The dashboard comes in a minute; Enter brings it now.", 30)
+        text = terminal.wait_for("plain page. The dashboard starts in a minute; press Enter to start it now.", 30)
         assert "the dashboard\r" not in text
         terminal.press("\r")
         terminal.wait_for(lambda _: "the dashboard\r" in terminal.raw, 30)
@@ -121,7 +121,7 @@ def test_the_dashboard_comes_by_itself_on_the_screen_of_a_configured_machine(
     with console_on(
         "tty1", tmp_path, 'echo "the dashboard"; exec sleep 60', is_there=("started", "configured")
     ) as terminal:
-        terminal.wait_for("plain page. The dashboard comes", 30)
+        terminal.wait_for("plain page. The dashboard starts", 30)
         terminal.wait_for(lambda _: "the dashboard\r" in terminal.raw, 30)
 
 

@@ -265,7 +265,7 @@ class TestPowerCut:
 
     def test_the_configuration_is_still_in_force(self, rig: Rig) -> None:
         assert rig.machine.text("hostname") == "logs1"
-        assert "user-data brings" not in rig.machine.text("journalctl -b -u appliance-firstboot")
+        assert "user-data has a " not in rig.machine.text("journalctl -b -u appliance-firstboot")
 
     def test_data_has_grown_into_the_bigger_disk(self, rig: Rig) -> None:
         size = int(rig.machine.text("df --output=size --block-size=1M /var/lib/appliance | tail -1"))

@@ -48,7 +48,7 @@ class TestAtTheScreen:
     """By the keyboard of the virtual machine."""
 
     def test_what_is_coming_is_said_on_an_otherwise_empty_screen(self, screen: Screen) -> None:
-        text = wait_for(screen, "The console comes in a few seconds")
+        text = wait_for(screen, "The console starts in a few seconds")
         screen.picture("starting")
         assert next(line for line in text.splitlines() if line).strip() == "Log forwarder", text
         assert "cloud-init" not in text and "[" not in text, text

@@ -23,7 +23,7 @@ class Entry(Input):
 
 
 class Choice(Widget, can_focus=True):
-    """One of several; the arrows or Space choose, Enter goes on."""
+    """One of several; the arrows or Space choose, Enter continues."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "step(-1)", show=False),

@@ -56,7 +56,7 @@ class FindingList(Static):
     def fill(self, findings: Callable[[], Iterator[Finding]], busy: str) -> None:
         """Show findings as they come, replacing earlier ones; `busy` says what is done meanwhile.
 
-        The findings are made in a thread: the screen goes on answering keys.
+        The findings are made in a thread: the screen keeps answering keys.
         """
         self.lines = []
         self._draw()

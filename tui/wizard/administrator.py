@@ -19,10 +19,10 @@ class Administrator(Page):
     INTRO: ClassVar[str] = "Who may log in to this machine, and change things at this console."
     HELP: ClassVar[str] = """
 The administrator logs in over SSH and may use sudo; root itself cannot log in.
-With an SSH key, SSH takes no password: the password is for this console and for sudo.
+With an SSH key, SSH accepts no password: the password is for this console and for sudo.
 
 SSH key        the one line of a .pub file, such as ssh-ed25519 AAAA... name. Typing one is
-               no fun: over a serial line or the hypervisor's console it can be pasted.
+               tedious: paste it over a serial line or the hypervisor's console.
 Console lock   if on, this console shows everything but asks for the password before
                anything is changed, and before it gives a shell.
 """

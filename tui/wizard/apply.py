@@ -47,8 +47,8 @@ class ApplyPage(Page):
     TITLE: ClassVar[str] = "Apply"
     INTRO: ClassVar[str] = "The settings are applied. If something does not work, they are rolled back."
     HELP: ClassVar[str] = """
-Nothing needs to be done here but to wait. Should the power fail now, the machine
-starts with the old settings or the new ones, never with half of them.
+Just wait. If the power fails now, the machine starts with the old settings or the
+new ones, never with half of them.
 """
 
     def __init__(self) -> None:

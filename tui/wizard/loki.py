@@ -50,12 +50,12 @@ class LokiPage(Page):
 Address       Loki's push URL. It nearly always ends with /loki/api/v1/push; the port of
               Loki itself is 3100, a proxy in front of it usually has https and no port.
 Tenant        sent as X-Scope-OrgID. Empty unless your Loki has auth_enabled: true.
-Log in        what Loki or the proxy before it needs: a name and password (basic), or a token.
+Log in        what Loki or the proxy before it requires: a name and password (basic), or a token.
               Secrets are kept in files that only the relay can read.
-Authority     who signed the certificate of an https Loki: one that everybody knows
-              (system), or your own, whose PEM file lies on this machine.
-              F6 or Ctrl+R shows the certificate that this Loki has, such as one that
-              signed itself; compare its fingerprint, and trust that one and no other.
+Authority     who signed the certificate of an https Loki: a public CA (system), or
+              your own, whose PEM file is on this machine.
+              F6 or Ctrl+R shows the certificate that this Loki has, such as a
+              self-signed one; compare its fingerprint, and trust that one and no other.
 
 Test goes step by step and says which one fails:
   name            Is the host's name known? If not, correct it or the DNS servers.

@@ -17,7 +17,7 @@ This machine receives the logs of your devices and forwards every line to Grafan
 
 It will ask for: network, time, Loki, listeners, certificates, and who
 administers it. That takes about five minutes. Nothing is changed before you
-have seen a summary and said yes. Answers are kept if the machine is restarted.
+have seen and confirmed a summary. Answers are kept if the machine is restarted.
 
 You need: the address of your Loki, and its user and password or token, if it needs them.
 """

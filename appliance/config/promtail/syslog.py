@@ -71,7 +71,7 @@ def _timestamp(draft: Draft, tree: Tree, incoming: Tree | None) -> None:
     """Promtail stamps lines with their arrival unless told otherwise; here one setting is for all of them."""
     wanted = "message" if incoming is not None and incoming.flag() else "received"
     texts = {
-        "received": "entries bear the time of receipt as before; timestamp: message is our default",
+        "received": "entries get the time of receipt as before; timestamp: message is our default",
         "message": "is relay.time.timestamp: message, our default",
     }
     text, fate = texts[wanted], Fate.TAKEN

@@ -133,7 +133,7 @@ def _relay(changed: dict[str, Change], restart: tuple[str, ...]) -> Action | Non
     """Return the relay's action. It reloads nearly everything while connections stay open.
 
     For another place of its spool it has to restart, and for other listeners: a port that is taken
-    makes a restart fail, which is seen, while a reload goes on with the old ones.
+    makes a restart fail, which is noticed, while a reload keeps the old ones.
     """
     change = changed.get(RELAY_CONFIG)
     if change is None:

@@ -22,7 +22,7 @@ _WITHIN = 10.0  # seconds to connect and shake hands
 
 @dataclass(frozen=True)
 class Presented:
-    """What a server at `place` showed; `server_name` is what to expect in it, None when it bears the URL's host."""
+    """What a server at `place` showed; `server_name` is what to expect in it, None when that is the URL's host."""
 
     place: str
     pem: bytes

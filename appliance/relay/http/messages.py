@@ -22,7 +22,7 @@ class Request:
     local: bool = False
     """It comes from this machine itself."""
     certificate_names: tuple[str, ...] = ()
-    """Names that the client's verified certificate bears."""
+    """Names in the client's verified certificate."""
     caller: object = None
     """Whom a route's `check` found the client to be."""
 

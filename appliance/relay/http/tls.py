@@ -70,7 +70,7 @@ class ServerContext:
 
 
 def name_permitted(names: Iterable[str], permitted: Iterable[str]) -> bool:
-    """Return whether a certificate bears a permitted name; `*` stands for one part of it, as in rsyslog."""
+    """Return whether a certificate contains a permitted name; `*` stands for one part of it, as in rsyslog."""
     patterns = [pattern.lower().split(".") for pattern in permitted]
     return any(
         len(parts) == len(pattern) and all(want in ("*", part) for part, want in zip(parts, pattern, strict=True))

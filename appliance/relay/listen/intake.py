@@ -181,7 +181,7 @@ class Intake:
         self._flows.discard(flow)
 
     def settle_positions(self) -> None:
-        """Keep positions that no batch will bear, if there is none being filled or written."""
+        """Keep positions that no batch will carry, if there is none being filled or written."""
         if not self._packer.count and self._durable == self._closed and not self.writer.waiting_bytes:
             self.positions.settle()
 

@@ -60,7 +60,7 @@ class Positions:
                 flow.durable(positions[writer])
 
     def settle(self) -> None:
-        """Keep positions that no batch will bear, all before them being in the spool: records were dropped by rule."""
+        """Keep positions that no batch will carry, all before them being in the spool: records were dropped by rule."""
         current = self._current()
         if current == self._closed:
             return

@@ -103,7 +103,7 @@ class PushClients:
     def check(self, request: Request) -> Response | None:
         """Find who asks and leave it in `request.caller`; the refusal when it is nobody who may push."""
         if self._permitted is not None and not name_permitted(request.certificate_names, self._permitted):
-            return Response.text(403, "the certificate bears no permitted name")
+            return Response.text(403, "the certificate contains no permitted name")
         elsewhere = False
         for known in self._known:
             if known.recognized(request):

@@ -105,7 +105,7 @@ class LokiLimit:
     counted_429: str = ""
     """The kind of 429 that it is counted as."""
     cause: str = "Loki refused entries"
-    remedy: str = "look at the dead letters and at the clocks of the senders"
+    remedy: str = "see the dead letters and check the clocks of the senders"
 
 
 LABEL_SET = r'\{(?:[^"{}]|"(?:[^"\\]|\\.)*")*\}'
@@ -193,8 +193,8 @@ LIMITS: tuple[LokiLimit, ...] = (
         learns=Learned.OTHER,
         breaks=_has_metadata,
         fix=_metadata_into_line,
-        cause="Loki takes no structured metadata",
-        remedy="set allow_structured_metadata in Loki; until then metadata is written behind the line",
+        cause="Loki accepts no structured metadata",
+        remedy="set allow_structured_metadata in Loki; until then metadata is appended to the line",
     ),
     LokiLimit(
         name=Reason.LABEL_NAMES,

@@ -1,4 +1,4 @@
-"""What an answer of Loki, or of whatever answers in its place, means for the push it is about.
+"""What an answer of Loki, or of a server in its place, means for the push.
 
 Pure: from an `Answer` to a `Diagnosis`. What then happens to the push is `send/settle.py`; by which words
 Loki reports each of its limits is `loki/limit_table.py`.
@@ -87,13 +87,13 @@ class Diagnosis:
 
 _REMEDIES = {
     Failure.DNS: "check the host name in loki.url and the DNS servers of this machine",
-    Failure.REFUSED: "check that Loki runs and that host and port in loki.url are right",
+    Failure.REFUSED: "check that Loki runs and that host and port in loki.url are correct",
     Failure.UNREACHABLE: "check network, gateway and firewall between this machine and Loki",
     Failure.TIMEOUT: "check that Loki is not overloaded and that no firewall drops the connection; see loki.timeout",
     Failure.RESET: "check Loki and the proxies in front of it; https or http in loki.url may be the wrong one",
-    Failure.TLS: "check loki.tls: ca_file must hold the authority of Loki's certificate, server_name its name",
+    Failure.TLS: "check loki.tls: ca_file must hold the CA of Loki's certificate, server_name its name",
     Failure.PROXY: "check loki.proxy, and that the proxy allows connections to Loki",
-    Failure.PROTOCOL: "check that loki.url points to Loki: what answers there does not speak HTTP as expected",
+    Failure.PROTOCOL: "check that loki.url points to Loki: the server there does not speak HTTP as expected",
     Failure.CREDENTIALS: "check that the file exists and that the relay's user may read it",
     Failure.STOPPED: "none needed: the relay is stopping",
 }
@@ -102,35 +102,35 @@ _CAUSES = {
     Failure.REFUSED: "Loki refused the connection",
     Failure.UNREACHABLE: "Loki cannot be reached",
     Failure.TIMEOUT: "Loki did not answer in time",
-    Failure.RESET: "the connection to Loki was cut",
+    Failure.RESET: "the connection to Loki was interrupted",
     Failure.TLS: "TLS with Loki failed",
     Failure.PROXY: "the proxy did not let the push through",
     Failure.PROTOCOL: "the answer is not HTTP",
     Failure.CREDENTIALS: "a file with credentials cannot be used",
-    Failure.STOPPED: "the push was broken off",
+    Failure.STOPPED: "the push was aborted",
 }
 _CONFIGURATION = {
     260: ("Loki blocks the ingestion of this tenant", "lift the block in Loki's limits (block_ingestion_until)"),
     401: (
-        "Loki wants other credentials",
+        "Loki rejects the credentials",
         "check loki.basic_auth or loki.bearer_token_file; for 'no org id' set loki.tenant",
     ),
     403: ("Loki forbids this push", "check what the credentials and loki.tenant are allowed to do"),
-    404: ("nothing takes pushes at this URL", "check the path of loki.url; Loki's own is /loki/api/v1/push"),
-    405: ("nothing takes pushes at this URL", "check the path of loki.url; Loki's own is /loki/api/v1/push"),
-    407: ("the proxy wants credentials", "put user and password into loki.proxy"),
-    410: ("nothing takes pushes at this URL any more", "check loki.url"),
-    415: ("what answers does not take our encoding", "try the other loki.encoding"),
-    431: ("our headers are too large for what answers", "check loki.headers"),
-    501: ("what answers takes no pushes", "check loki.url"),
+    404: ("nothing accepts pushes at this URL", "check the path of loki.url; Loki's own is /loki/api/v1/push"),
+    405: ("nothing accepts pushes at this URL", "check the path of loki.url; Loki's own is /loki/api/v1/push"),
+    407: ("the proxy requires credentials", "put user and password into loki.proxy"),
+    410: ("nothing accepts pushes at this URL any more", "check loki.url"),
+    415: ("the server does not accept our encoding", "try the other loki.encoding"),
+    431: ("our headers are too large for the server", "check loki.headers"),
+    501: ("the server accepts no pushes", "check loki.url"),
 }
 _NOT_LOKI = (
     # (part of a 400's body, cause, remedy): the request as a whole was not understood, whatever it carried.
     ("HTTP request to an HTTPS", "Loki's port speaks TLS", "write https:// in loki.url"),
     ("HTTP request was sent to HTTPS", "Loki's port speaks TLS", "write https:// in loki.url"),
-    ("SSL certificate", "a client certificate is wanted", "set loki.tls.cert_file and key_file"),
+    ("SSL certificate", "a client certificate is required", "set loki.tls.cert_file and key_file"),
     ("not supported", "our encoding is not supported", "try the other loki.encoding"),
-    ("no org id", "Loki wants a tenant", "set loki.tenant"),
+    ("no org id", "Loki requires a tenant", "set loki.tenant"),
 )
 _WHOLE = "couldn't parse labels"
 """Found before anything is stored: the whole push is refused for the labels of one stream."""
@@ -149,7 +149,7 @@ def diagnose(answer: Answer, now: float) -> Diagnosis:
     if 200 <= status < 300:
         if body.lstrip()[:1] == "<" or "html" in answer.content_type:
             return Diagnosis(
-                Kind.CONFIGURATION, f"what answers is a web page, not Loki ({said})", "check host and path of loki.url"
+                Kind.CONFIGURATION, f"the answer is a web page, not Loki's ({said})", "check host and path of loki.url"
             )
         return Diagnosis(Kind.STORED, "", "")
     if 300 <= status < 400:
@@ -183,7 +183,7 @@ def _by_rejections(
     elif _WHOLE in body.lower():
         syntax = tuple(one for one in parts if one.limit.then is Then.RELABEL)
         cause = f"labels that Loki cannot parse ({said})"
-        return Diagnosis(Kind.REFUSED, cause, "look at the dead letters", syntax[:1])
+        return Diagnosis(Kind.REFUSED, cause, "see the dead letters", syntax[:1])
     elif parts:
         kind, chosen = Kind.PARTIAL, parts[0]
     elif whole:
@@ -213,14 +213,14 @@ def _by_status(status: int, body: str, said: str, wait: float | None) -> Diagnos
                 return Diagnosis(Kind.CONFIGURATION, f"{cause} ({said})", remedy)
         return Diagnosis(
             Kind.REFUSED,
-            f"refused for a reason that is not known ({said})",
-            "look at the dead letters and at Loki's log",
+            f"refused for an unknown reason ({said})",
+            "see the dead letters and Loki's log",
             explained=False,
         )
     return Diagnosis(
         Kind.RETRY,
         f"Loki or a proxy fails ({said})",
-        "look at the log of Loki and of the proxies before it",
+        "see the logs of Loki and of the proxies in front of it",
         retry_after=wait,
     )
 

@@ -1,4 +1,4 @@
-"""Which time an entry bears: the message's own while it is believable, else that of its receipt.
+"""Which time an entry gets: the message's own if plausible, else that of its receipt.
 
 Pure but for reading the zone database. A clock that is wrong, or a timestamp without year or zone,
 must not put an entry where Loki refuses it or where nobody looks for it.

@@ -71,7 +71,7 @@ class Stamp(NamedTuple):
     """RFC 3339."""
     has_zone: bool
     end: int
-    """Where the message goes on, behind the separator."""
+    """Where the message continues, after the separator."""
     uncertain_zone: bool = False
     """It names a zone that may be one of several."""
     unsynchronized: bool = False

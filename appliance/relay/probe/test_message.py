@@ -50,7 +50,7 @@ def trial(config: Config, way: Way, text: str, *, timeout: float) -> Iterator[Fi
     """
     mark, started = secrets.token_hex(6), time.time()
     send(way, message(f"{text} [{mark}]", started, socket.gethostname()))
-    yield Finding("sent", True, f"by {way.protocol.upper()} to {way.host}:{way.port}, marked {mark}")
+    yield Finding("sent", True, f"over {way.protocol.upper()} to {way.host}:{way.port}, marked {mark}")
     away = reach(config.loki)
     if away.ok is False:
         yield Finding("arrived", False, f"Loki is away; the line waits here: {away.detail}", away.remedy)

@@ -11,7 +11,7 @@ from appliance.relay.receive.foreign import ALL
 RECENT = 900.0
 """Seconds for which something that a sender did wrong is a problem."""
 STALE = 30.0
-"""Seconds after which the receiver is taken not to write any more."""
+"""Seconds after which the receiver is considered stopped."""
 
 
 class ReceiverStatus(msgspec.Struct):
@@ -64,7 +64,7 @@ def receiver_status(counts: Counts | None, now: float) -> ReceiverStatus | None:
 
 
 def receiver_problems(status: ReceiverStatus, listeners: model.Listeners, now: float) -> Iterator[tuple[str, str]]:
-    """Yield each problem and its remedy, the gravest first."""
+    """Yield each problem and its remedy, the most severe first."""
     if status.stale:
         return  # its current state is unknown; that it does not run is reported by its unit
     if status.blocked:
@@ -85,8 +85,8 @@ def receiver_problems(status: ReceiverStatus, listeners: model.Listeners, now: f
             )
     if status.unreadable.count and now - status.unreadable.last < RECENT:
         yield (
-            f"{status.unreadable.sender} sends no text to port {status.port}; what comes is kept as it is",
-            f"see what {status.unreadable.sender} wants of this port, and what it sent in Grafana",
+            f"{status.unreadable.sender} sends no text to port {status.port}; what it sends is kept as it is",
+            f"find out why {status.unreadable.sender} uses this port, and what it sent in Grafana",
         )
     for bound, trouble in status.refused.items():
         if now - trouble.last < RECENT:
@@ -105,18 +105,18 @@ def _where_to(key: str, sender: str, listeners: model.Listeners) -> str:
         return f"switch listeners.relp on and point {sender} to its port, or let it send plain syslog"
     if key == "http":
         return f"is {sender} to push to Loki's API? Then switch relay.listen.push on and point it there"
-    return f"see what {sender} wants of this port: it sends no syslog"
+    return f"find out why {sender} uses this port: it sends no syslog"
 
 
 def _refused(bound: str, trouble: Trouble) -> tuple[str, str]:
     if bound == "sender":
         return (
             f"{trouble.sender} has too many connections open: more are refused",
-            "raise listeners.tcp.max_connections_per_sender, or see why it opens so many",
+            "raise listeners.tcp.max_connections_per_sender, or find out why it opens so many",
         )
     if bound == "total":
         return (
             f"too many TCP connections are open: others are refused, last {trouble.sender}",
-            "raise listeners.tcp.max_connections, or see who opens so many",
+            "raise listeners.tcp.max_connections, or find out who opens so many",
         )
     return "no file descriptor was left for a connection", "see `journalctl -u appliance-receiver`"

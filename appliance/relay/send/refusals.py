@@ -305,7 +305,7 @@ class Findings:
 
 
 def tried(entry: Entry, reason: str) -> bool:
-    """Return whether an entry bears the mark of having been repaired for such a reason."""
+    """Return whether an entry is marked as repaired for such a reason."""
     words = {word for name, value in entry.metadata if name == REPAIRED for word in value.split(",")}
     if reason == Reason.LINE_TOO_LONG:
         return "cut" in words

@@ -7,7 +7,7 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds in seconds of the histogram of request times; one more counts all beyond."""
 
 State = Literal["ok", "waiting", "held", "idle"]
-"""ok: Loki takes what it gets. waiting: it fails or asks for less, tries go on by themselves.
+"""ok: Loki takes what it gets. waiting: it fails or asks for less, retries continue automatically.
 held: the configuration has to change. idle: nothing to send yet."""
 
 

@@ -221,7 +221,7 @@ class Spool:
         return decode(self._newest_positions.positions)
 
     def note_positions(self, positions: Mapping[str, Position]) -> None:
-        """Keep positions that no segment bears, for nothing came of what lies before them. Durable when it returns.
+        """Keep positions that no segment carries, for nothing came of what lies before them. Durable when it returns.
 
         Everything taken before is in the spool. Raise OSError.
         """

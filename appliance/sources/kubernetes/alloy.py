@@ -100,7 +100,7 @@ def _write(target: Target) -> str:
         'loki.write "forwarder" {',
         "  endpoint {",
         f'    url                 = "{target.url}"',
-        "    max_backoff_retries = 0 // for ever; what waits stays in the nodes' files",
+        "    max_backoff_retries = 0 // forever; what waits stays in the nodes' files",
     ]
     if target.wants_token:
         lines.append('    bearer_token_file   = "/etc/agent-secret/token"')

@@ -13,7 +13,7 @@ TOKEN_PLACEHOLDER = "<the output of: appliance token new>"
 class Target:
     """A push URL, taken apart, with what is needed to be believed and to believe.
 
-    `server_name` is the name on the certificate when the URL bears another one; `authority` is PEM,
+    `server_name` is the name on the certificate when the URL has another one; `authority` is PEM,
     empty where the system's authorities are meant.
     """
 

@@ -1,4 +1,4 @@
-"""Grafana Alloy on a Linux machine: its journal and log files, by Loki's push API."""
+"""Grafana Alloy on a Linux machine: its journal and log files, through Loki's push API."""
 
 from collections.abc import Iterator
 

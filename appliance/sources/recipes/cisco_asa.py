@@ -46,11 +46,11 @@ KIND = Kind(
     variants=_variants,
     check=("On the firewall: `show logging | include host`, then here `appliance status` shows it as a sender.",),
     traps=(
-        ("By TCP or TLS the ASA refuses new connections through it while its log server is away, unless "
+        ("Over TCP or TLS the ASA refuses new connections through it while its log server is away, unless "
         "`logging permit-hostdown` is set. Keep that line."),
         ("TCP port 514 is not possible: the ASA takes ports 1025 to 65535 (UDP: also its default, 514). Set "
         "listeners.tcp.port to 1470 if all TCP senders can change, or use UDP."),
-        "`logging timestamp rfc5424` exists since 9.10; before, `logging timestamp` bears no zone.",
+        "`logging timestamp rfc5424` exists since 9.10; before, `logging timestamp` has no zone.",
         "Level informational logs each connection; `logging message 302013 level debugging` and its kin quieten it.",
     ),
     sources=(

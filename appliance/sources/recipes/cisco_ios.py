@@ -52,7 +52,7 @@ KIND = Kind(
     variants=_variants,
     check=("On the device: `send log 6 forwarder-test`, then here `appliance status` shows it as a sender.",),
     traps=(
-        "Without `service timestamps log datetime` lines bear the time since boot, or none.",
+        "Without `service timestamps log datetime` lines have the time since boot, or none.",
         "A `*` or `.` before the time means that the clock was never set or lost its source: configure ntp server.",
         ("show-timezone writes a name (CET), which is no zone: let the device run in UTC, or give it an entry in "
         "relay.time.senders."),

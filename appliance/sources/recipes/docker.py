@@ -29,7 +29,7 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
             options["syslog-tls-ca-cert"] = AUTHORITY
         note = f"Put `appliance tls export-ca` there as {AUTHORITY}." if transport == "tls" else ""
         yield Variant(
-            f"/etc/docker/daemon.json: the syslog driver by {transport.upper()}", transport,
+            f"/etc/docker/daemon.json: the syslog driver over {transport.upper()}", transport,
             _daemon("syslog", options), note, "text",
         )  # fmt: skip
     if at.push is not None:
@@ -45,7 +45,7 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
             options["loki-tls-ca-file"] = AUTHORITY
         note = (
             "Before: docker plugin install grafana/loki-docker-driver:latest --alias loki --grant-all-permissions. "
-            "loki-retries 0 is for ever; with mode blocking that would stop containers."
+            "loki-retries 0 means forever; with mode blocking that would stop containers."
         )
         if at.push_token:
             note += " The plugin knows basic authentication only: https://NAME:TOKEN@… in loki-url."

@@ -55,7 +55,7 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
                     f"Port {port}"
                 ),
             )
-            yield Variant(f"vCenter 7 and 8, by {transport.upper()}", transport, where, "", "text")
+            yield Variant(f"vCenter 7 and 8, over {transport.upper()}", transport, where, "", "text")
 
 
 KIND = Kind(

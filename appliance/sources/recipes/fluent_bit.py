@@ -1,4 +1,4 @@
-"""Fluent Bit on a Linux machine: its journal and log files, by Loki's push API."""
+"""Fluent Bit on a Linux machine: its journal and log files, through Loki's push API."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""HAProxy: log directly over UDP, or by a ring over TCP and TLS."""
+"""HAProxy: log directly over UDP, or through a ring over TCP and TLS."""
 
 from collections.abc import Iterator
 

@@ -33,7 +33,7 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
             "END",
             "systemctl enable --now systemd-netlogd && systemctl restart systemd-netlogd",
         )
-        yield Variant(f"systemd-netlogd by {transport.upper()}", transport, lines)
+        yield Variant(f"systemd-netlogd over {transport.upper()}", transport, lines)
 
 
 KIND = Kind(
@@ -49,8 +49,8 @@ KIND = Kind(
     ),
     traps=(
         (
-            "An address, not a name: netlogd asks no name server, so the certificate has to bear the address for TLS "
-            "(`appliance tls show` lists what it bears)."
+            "An address, not a name: netlogd asks no name server, so the certificate must contain the address for TLS "
+            "(`appliance tls show` lists what it contains)."
         ),
         "It can show no client certificate: with listeners.tls.tls.client_certificates on it is kept out.",
         "A small journal (SystemMaxUse= in journald.conf) is a short queue; a volatile one ends with a restart.",

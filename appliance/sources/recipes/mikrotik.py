@@ -25,7 +25,7 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
                 "    bsd-syslog=yes syslog-time-format=iso8601 syslog-facility=daemon",
                 *_RULES,
             ),
-            "syslog-time-format exists since 6.42; without it the lines bear no time zone.", "text",
+            "syslog-time-format exists since 6.42; without it the lines have no time zone.", "text",
         )  # fmt: skip
     if at.tcp is not None:
         yield Variant(

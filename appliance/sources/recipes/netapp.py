@@ -42,7 +42,7 @@ KIND = Kind(
     check=(("`event notification destination check -node <node> -destination-name forwarder`, or log in once; then "
            "`appliance status`."),),
     traps=(
-        "legacy-netapp, the default format, bears no zone.",
+        "legacy-netapp, the default format, has no zone.",
         "Before 9.12.1 event destinations know a syslog address only: UDP, port 514.",
         "important-events leaves out most; `event notification filter show` lists what it takes.",
     ),

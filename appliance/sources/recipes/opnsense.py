@@ -39,7 +39,7 @@ KIND = Kind(
     variants=_variants,
     check=("Save and apply; here `appliance status` shows the firewall as a sender with the next log line.",),
     traps=(
-        "Without RFC5424 the lines bear neither zone nor, in old versions, a host name.",
+        "Without RFC5424 the lines have neither zone nor, in old versions, a host name.",
         "The transport's digit is the IP version: UDP(6) to an IPv4 address sends nothing.",
         (
             "filterlog, the packet filter's lines, are most of the volume: leave out filterlog under Applications if "

@@ -22,7 +22,7 @@ def _variants(at: Forwarder) -> Iterator[Variant]:
 KIND = Kind(
     name="pfsense",
     title="pfSense",
-    summary="pfSense sends by UDP. Set the RFC 5424 format: the default, BSD, bears no time zone.",
+    summary="pfSense sends over UDP. Set the RFC 5424 format: the default, BSD, has no time zone.",
     transports=("udp",),
     variants=_variants,
     check=("Save; here `appliance status` shows the firewall as a sender with the next log line.",),

@@ -27,7 +27,7 @@ KIND = Kind(
     check=("Restart an access point; here `appliance status` shows its address as a sender.",),
     traps=(
         "Access points and switches send for themselves, from their own addresses.",
-        "Their lines bear no time zone: an entry in relay.time.senders if they do not run in UTC.",
+        "Their lines have no time zone: an entry in relay.time.senders if they do not run in UTC.",
         "CEF events put names and MAC addresses into the text, which is where they stay: they are no labels.",
     ),
     sources=(

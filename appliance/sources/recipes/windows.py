@@ -1,4 +1,4 @@
-"""Windows machines: NXLog Community Edition by syslog, Fluent Bit by Loki's push API."""
+"""Windows machines: NXLog Community Edition by syslog, Fluent Bit through Loki's push API."""
 
 from collections.abc import Iterator
 

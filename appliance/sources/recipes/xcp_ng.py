@@ -76,7 +76,7 @@ KIND = Kind(
         "On a host: `cat /etc/rsyslog.d/remote.conf` holds one line that ends with this forwarder's address.",
     ),
     traps=(
-        "Timestamps over UDP bear no zone: hosts that do not run in UTC need an entry in relay.time.senders.",
+        "Timestamps over UDP have no zone: hosts that do not run in UTC need an entry in relay.time.senders.",
         ("An IPv6 address stands in brackets, and the whole parameter in quotes; without brackets rsyslog takes "
         "its last group for a port."),
         "A host that joins the pool later is not set: run the lines again.",
