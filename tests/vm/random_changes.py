@@ -62,6 +62,9 @@ class Walk:
             self._spool, self._queue, self._loki_address, self._loki_address, self._host_name, self._time_zone,
         ]  # fmt: skip
         self._random.shuffle(deck)
+        # What comes twice is not changed and changed back by one apply.
+        while any(first == second for first, second in zip(deck[::2], deck[1::2], strict=True)):
+            self._random.shuffle(deck)
         return deck
 
     @property
