@@ -171,6 +171,9 @@ class Senders:
         if "tls" in listeners:
             context = ssl.create_default_context(cadata=self.machine.text("cat /etc/appliance/tls/ca.crt"))
             context.check_hostname = False
+            presented = ssl.get_server_certificate(("127.0.0.1", self.machine.tcp[TLS_PORT]))
+            wanted = self.machine.text("openssl x509 -in /etc/appliance/tls/server.crt")
+            assert presented.split() == wanted.split(), "an old certificate is presented"
             make = _numbered("tls", self.tls)
             send_tcp(self.machine.tcp[TLS_PORT], lines(make(n) for n in range(10)), tls=context)
             self.tls += 10
