@@ -109,18 +109,19 @@ class Delivery:
         with to.lock:
             if self._queue.settling:
                 return False
-            now, now_ns = to.clock(), to.now_ns()
+            now, now_ns, unanswered_ns = to.clock(), to.now_ns(), self._queue.unanswered_ns
             # Most segments go as they are: those are not even listed.
             closer = list(
                 itertools.dropwhile(
                     lambda one: (
-                        one.streams is not None and limits.charge_whole(one.streams, now, now_ns, self._queue.held)
+                        one.streams is not None
+                        and limits.charge_whole(one.streams, now, now_ns, self._queue.held, unanswered_ns)
                     ),
                     push.slices,
                 )
             )
             plan = limits.plan(
-                (part for one in closer for part in one.parts), now, now_ns, self._queue.held, self._busy
+                (part for one in closer for part in one.parts), now, now_ns, self._queue.held, self._busy, unanswered_ns
             )
             push.new = plan.new
             push.planned = True

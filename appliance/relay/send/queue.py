@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from appliance.config.model import Loki
 from appliance.relay.loki.push_format import StreamPart
 from appliance.relay.send.outcome import BodySize, Lesson, PushSize
-from appliance.relay.send.request import PushRequest, SegmentRef, StreamQueue, StreamSlice
+from appliance.relay.send.request import NEVER, PushRequest, SegmentRef, StreamQueue, StreamSlice
 from appliance.relay.send.stream_limits import StreamLimits
 from appliance.relay.send.throttle import Backoff, Pace
 from appliance.relay.spool.spool import Segment
@@ -293,6 +293,12 @@ class PushQueue:
             request.stream is None and request.planned and request.carries(labels)
             for request in (*self.in_flight, *self.retry)
         )
+
+    @property
+    def unanswered_ns(self) -> int:
+        """A time stamp not newer than any in pushes of several streams that are not answered yet."""
+        return min((request.oldest_ns for request in self._open() if request.stream is None and request.planned),
+                   default=NEVER)  # fmt: skip
 
     # ---- what comes back: called by delivery.py alone -------------------------------------------
 

@@ -26,7 +26,7 @@ from appliance.relay.loki.push_format import (
 )
 from appliance.relay.spool.spool import Segment
 
-_NEVER = 1 << 62
+NEVER = 1 << 62
 """Later than any time: of a push that carries nothing any more."""
 _KEPT_RAW = 8 * 2**20
 
@@ -195,11 +195,11 @@ class PushRequest:
 
     @property
     def created_ms(self) -> int:
-        return min((one.ref.segment.created_ms for one in self.slices), default=_NEVER)
+        return min((one.ref.segment.created_ms for one in self.slices), default=NEVER)
 
     @property
     def oldest_ns(self) -> int:
-        return min((one.ref.segment.oldest_ns for one in self.slices), default=_NEVER)
+        return min((one.ref.segment.oldest_ns for one in self.slices), default=NEVER)
 
     @property
     def size(self) -> int:

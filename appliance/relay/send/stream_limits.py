@@ -30,6 +30,7 @@ _GENERATION = 20_000
 _PERIOD = 900.0
 """Seconds; a stream not used for one to two of them is forgotten, as Loki forgets it after half an hour."""
 _SECOND = 1_000_000_000
+_ANY_JUMP = 1 << 60
 _NO_ROOM = 300.0
 """Seconds for which each new stream goes alone after Loki had no room for one."""
 
@@ -52,6 +53,11 @@ class Plan:
     new: set[str] = field(default_factory=set)
     stopped: set[str] = field(default_factory=set)
     """Streams with an odd part: what follows of them in this push queues behind it."""
+
+
+def _free(labels: str) -> bool:
+    """No push is in the stream's way."""
+    return False
 
 
 class StreamLimits:
@@ -88,13 +94,19 @@ class StreamLimits:
 
     # ---- before a push -------------------------------------------------------------------------
 
-    def charge_whole(self, streams: BatchStreams, now: float, now_ns: int, held: dict[str, Any]) -> bool:
+    def charge_whole(
+        self, streams: BatchStreams, now: float, now_ns: int, held: dict[str, Any], unanswered_ns: int = 0
+    ) -> bool:
         """Charge all streams of a push if nothing at all speaks against sending it as it is.
 
-        False, with nothing charged: its parts must be looked at one by one. `held` as for `plan`.
+        False, with nothing charged: its parts must be looked at one by one. `held` and `unanswered_ns` as
+        for `plan`.
         """
         self._rotate(now)
-        renewed = charge_whole(streams, self._streams, held, self._room(now, now_ns), self._generation)
+        room = self._room(now, now_ns)
+        if streams.newest_ns <= self._may_overtake(unanswered_ns, streams.oldest_ns):
+            room.jump = _ANY_JUMP
+        renewed = charge_whole(streams, self._streams, held, room, self._generation)
         self._used += max(renewed, 0)
         return renewed >= 0
 
@@ -109,13 +121,20 @@ class StreamLimits:
             large=self.largest_part,
         )
 
+    def _may_overtake(self, unanswered_ns: int, oldest_ns: int) -> int:
+        """Up to which time stamp what begins at `oldest_ns` may overtake pushes that begin at `unanswered_ns`."""
+        # Half of the window: a few later pushes may each go somewhat further before those are answered.
+        return min(unanswered_ns + self.window_ns // 2, oldest_ns + self.window_ns)
+
     def plan(
-        self, parts: Iterable[StreamPart], now: float, now_ns: int, held: Container[str], busy: Callable[[str], bool]
-    ) -> Plan:
+        self, parts: Iterable[StreamPart], now: float, now_ns: int, held: Container[str], busy: Callable[[str], bool],
+        unanswered_ns: int = 0,
+    ) -> Plan:  # fmt: skip
         """Judge the parts of a push and charge those that go.
 
         `now_ns` is the time of day in Unix nanoseconds. `held` are streams that have parts waiting
-        already, `busy` tells whether a stream has a part in a push that is not answered yet.
+        already, `busy` tells whether a stream has a part in a push that is not answered yet, and
+        `unanswered_ns` is older than all that is in such pushes.
         """
         self._rotate(now)
         plan = Plan()
@@ -129,7 +148,7 @@ class StreamLimits:
                 and max(stream.full_at, now) + length * room.per_byte <= room.near
                 and stream.exists
                 and oldest >= stream.newest_ns - room.window
-                and newest <= stream.newest_ns + room.jump
+                and (newest <= stream.newest_ns + room.jump or newest <= self._may_overtake(unanswered_ns, oldest))
                 and oldest >= floor
                 and newest <= ceiling
                 and length <= room.large
@@ -138,7 +157,8 @@ class StreamLimits:
             ):
                 self.charge(part, now, now_ns)
                 continue
-            need = self._need(part, now, now_ns, floor, ceiling, held, busy, plan)
+            in_the_way = busy if newest > self._may_overtake(unanswered_ns, oldest) else _free
+            need = self._need(part, now, now_ns, floor, ceiling, held, in_the_way, plan)
             if need is not None:
                 plan.odd.append((part, need))
                 plan.stopped.add(labels)

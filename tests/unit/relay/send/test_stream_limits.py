@@ -89,6 +89,27 @@ def test_a_stream_does_not_overtake_its_own_unanswered_push() -> None:
     assert needs(limits, part(oldest=-5000, newest=-5000), busy=False) == []
 
 
+def test_a_stream_may_overtake_unanswered_pushes_that_cannot_fall_too_far_behind_for_it() -> None:
+    def judged(newest: int, unanswered: int, span: int = 0) -> tuple[bool, list[Need]]:
+        found = []
+        for whole in (True, False):
+            limits = StreamLimits(LIMITS)
+            old = part(oldest=-9000, newest=-9000)
+            limits.charge(old, 0.0, NOW_NS - 9000 * SECOND)
+            limits.confirm(old)
+            later, unanswered_ns = part(oldest=newest - span, newest=newest), NOW_NS + unanswered * SECOND
+            if whole:
+                found.append(limits.charge_whole(batch_streams([later]), 0.0, NOW_NS, {}, unanswered_ns))
+            else:
+                plan = limits.plan([later], 0.0, NOW_NS, (), lambda labels: True, unanswered_ns)
+                found.append([need for _, need in plan.odd])
+        return found[0], found[1]
+
+    assert judged(newest=-5000, unanswered=-6000) == (True, [])
+    assert judged(newest=-5000, unanswered=-6700) == (False, [Need.QUEUE])  # over half of the window
+    assert judged(newest=-5000, unanswered=-5000, span=3300) == (False, [Need.QUEUE])  # behind its own entries
+
+
 def test_what_follows_a_part_that_waits_waits_too() -> None:
     limits = known()
     assert needs(limits, part(oldest=-3300), part(), part('{b="2"}')) == [Need.QUEUE, Need.QUEUE]
