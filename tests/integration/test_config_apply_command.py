@@ -95,7 +95,7 @@ def test_a_change_of_network_waits_for_confirmation(operator: Operator) -> None:
     assert "waiting for confirmation" in operator.types("history").stdout
     assert "confirm" in operator.types("apply", "--yes", operator.file(SECOND), code=1).stderr
     assert "confirmed" in operator.types("confirm").stdout
-    assert "nothing waits" in operator.types("confirm", code=1).stderr
+    assert "nothing is waiting" in operator.types("confirm", code=1).stderr
     assert operator.config() == NETWORK
     operator.types("rollback", "--yes", "--confirm-within", "600")
     assert "is active again" in operator.types("rollback", "--yes").stdout
@@ -129,7 +129,7 @@ def test_what_a_killed_apply_left_is_repaired_by_the_next_one(operator: Operator
     operator.types("apply", "--yes", operator.file(SECOND))
     (store / "current").write_text("1")
     (store / "switching").write_text('{"old": 1, "new": 2}')
-    assert "generation 1 stands" in operator.types("recover").stdout
+    assert "generation 1 is active" in operator.types("recover").stdout
     assert "failed, rolled back: interrupted" in operator.types("history").stdout.splitlines()[0]
     assert operator.config() == FIRST
     assert operator.types("recover").stdout == ""

@@ -41,7 +41,7 @@ def test_a_million_entries_drain_within_the_limits_of_a_default_loki(
     loki.clear()
     started = time.monotonic()
     wait_until(lambda: loki.count() > 0, 20)
-    # New lines come in the meantime; they must not wait for the whole backlog for ever.
+    # New lines come in the meantime; they must not wait for the whole backlog forever.
     fresh = RelpLoad(relay.relp, rate=200, make=lambda n: rfc5424(f"fresh={n}", host="fresh", application="fresh"))
     try:
         wait_until(lambda: loki.count(BACKLOG) >= TOTAL, 90, every=2, what=lambda: f"{loki.count()} {loki.stats()}")

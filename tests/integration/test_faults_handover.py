@@ -304,4 +304,4 @@ def test_a_block_that_the_disk_does_not_give_back_costs_its_own_records_only(
     assert (tally.lost, tally.duplicates) == (len(lost), 0)
     writer_status = handover(relay)["writers"]["rsyslog"]
     assert 4096 <= writer_status["unreadable_bytes"] < 3 * 4096
-    assert "did not give back" in relay.get("/status")[1]
+    assert "could not be read from disk" in relay.get("/status")[1]

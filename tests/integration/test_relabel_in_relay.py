@@ -58,7 +58,7 @@ def test_rules_are_reloaded_by_sighup(loki: LokiUnderTest, start_relay: StartRel
     send_tcp(relay.syslog_tcp, octet_counted([rfc5424("before")]))
     relay.configure({"labels": {"relabel_configs": [{"target_label": "site", "replacement": "north"}]}})
     relay.signal(signal.SIGHUP)
-    wait_until(lambda: "read again" in relay.output or "reload" in relay.output, 5)
+    wait_until(lambda: "configuration was reloaded" in relay.output, 5)
     send_tcp(relay.syslog_tcp, octet_counted([rfc5424("after")]))
     wait_until(lambda: loki.count() >= 2, 10)
     assert {line: labels.get("site") for labels, _, line, _ in loki.entries()} == {"before": None, "after": "north"}

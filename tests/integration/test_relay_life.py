@@ -173,7 +173,7 @@ def test_reload_keeps_connections_and_applies_the_new_labels(loki: LokiUnderTest
         wait_until(lambda: loki.count() == 2)
         relay.configure({"labels": {"static": {"job": "syslog", "site": "b"}}})
         relay.signal(signal.SIGHUP)
-        wait_until(lambda: "read again" in relay.output)
+        wait_until(lambda: "configuration was reloaded" in relay.output)
         tcp.sendall(octet_counted([rfc5424(b"tcp after")]))
         client.send([rfc5424(b"after")])
         wait_until(lambda: loki.count() == 4)
@@ -209,7 +209,7 @@ def test_another_spool_path_is_said_to_wait_for_a_restart(start_relay: StartRela
     relay = start_relay(NOBODY)
     relay.configure({"relay": {"spool": {"path": str(tmp_path / "elsewhere")}}})
     relay.signal(signal.SIGHUP)
-    wait_until(lambda: "read again" in relay.output)
+    wait_until(lambda: "configuration was reloaded" in relay.output)
     assert "relay.spool.path takes effect at the next start" in relay.output
 
 

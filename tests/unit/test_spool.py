@@ -164,7 +164,7 @@ def test_what_is_set_aside_is_bounded(tmp_path: Path) -> None:
 
 
 def test_a_spool_of_the_first_version_is_read(tmp_path: Path) -> None:
-    """The files in data/ were written by version 1.0.0; they must be readable for ever."""
+    """The files in data/ were written by version 1.0.0; they must be readable forever."""
     shutil.copytree(OLD, tmp_path / "old")
     one = spool(tmp_path / "old")
     lines = []

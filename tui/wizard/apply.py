@@ -84,7 +84,7 @@ new ones, never with half of them.
                 findings.put(
                     Line("bad", "Rolled back", result.reason, "the previous settings are active; Esc: change answers")
                 )
-            self.say("It did not work and was rolled back. Your answers are kept.")
+            self.say("It did not work. Your answers are kept.")
             self.query_one("#back", PushButton).focus()
             return
         if result.confirm_by is not None:

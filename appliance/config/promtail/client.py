@@ -149,7 +149,7 @@ def _backoff(draft: Draft, tree: Tree) -> None:
         if key in ("min_period", "max_period"):
             draft.put(f"loki.backoff.{key[:3]}", child.text(), child)
         else:
-            draft.note(child, "not carried over: the relay tries for ever, nothing is dropped", Fate.CHANGED)
+            draft.note(child, "not carried over: the relay tries forever, nothing is dropped", Fate.CHANGED)
 
 
 def server(draft: Draft, tree: Tree, http_address: str) -> None:

@@ -12,7 +12,7 @@ from appliance.config.model import Backoff as BackoffSettings
 
 @dataclass(slots=True)
 class Backoff:
-    """Exponential waits with full jitter (Brooker, "Exponential Backoff and Jitter"), for ever."""
+    """Exponential waits with full jitter (Brooker, "Exponential Backoff and Jitter"), forever."""
 
     settings: BackoffSettings
     jitter: Callable[[], float] = random.random

@@ -24,7 +24,7 @@ class Segment:
     """One file of the spool."""
 
     sequence: int
-    """Order of arrival; increases for ever."""
+    """Order of arrival; increases forever."""
     created_ms: int
     """When it was written, Unix milliseconds."""
     oldest_ns: int

@@ -201,7 +201,7 @@ def test_each_way_to_fail_is_told_apart() -> None:
 
 
 def answering(head: bytes, drip: bytes) -> tuple[socket.socket, str]:
-    """A server that answers with `head` and then `drip` for ever, ten times a second."""
+    """A server that answers with `head` and then `drip` forever, ten times a second."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:

@@ -1,4 +1,4 @@
-"""A stream that Loki has no room for and does not name costs no other stream, and nothing repeats for ever.
+"""A stream that Loki has no room for and does not name costs no other stream, and nothing repeats forever.
 
 Loki 2.9 names none (grafana/loki#11836); gateways say it in their own words.
 """

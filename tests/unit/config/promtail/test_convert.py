@@ -78,7 +78,7 @@ clients:
     assert config.labels.static == {"site": "paris"}
     assert config.loki.headers == {"X-Way": "promtail"}
     assert config.loki.proxy == "http://proxy:3128"
-    assert "for ever" in notes_of(conversion)[11]
+    assert "forever" in notes_of(conversion)[11]
 
 
 @pytest.mark.parametrize(
