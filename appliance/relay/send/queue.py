@@ -296,7 +296,7 @@ class PushQueue:
 
     @property
     def unanswered_ns(self) -> int:
-        """A time stamp not newer than any in pushes of several streams that are not answered yet."""
+        """Return a timestamp not newer than any in pushes of several streams that are not answered yet."""
         return min((request.oldest_ns for request in self._open() if request.stream is None and request.planned),
                    default=NEVER)  # fmt: skip
 

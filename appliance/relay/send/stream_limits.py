@@ -122,7 +122,7 @@ class StreamLimits:
         )
 
     def _may_overtake(self, unanswered_ns: int, oldest_ns: int) -> int:
-        """Up to which time stamp what begins at `oldest_ns` may overtake pushes that begin at `unanswered_ns`."""
+        """Return up to which timestamp what begins at `oldest_ns` may overtake pushes that begin at `unanswered_ns`."""
         # Half of the window: a few later pushes may each go somewhat further before those are answered.
         return min(unanswered_ns + self.window_ns // 2, oldest_ns + self.window_ns)
 
