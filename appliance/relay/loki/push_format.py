@@ -241,9 +241,11 @@ def encode_stream(labels: str, entries: Iterable[Entry]) -> bytes:
     return encode_raw(labels, map(encode_entry, entries))
 
 
-def encode_raw(labels: str, entries: Iterable[bytes]) -> bytes:
+def encode_raw(labels: str, entries: Iterable[bytes | memoryview]) -> bytes:
     """Return one `streams` field with entries that are encoded already."""
-    return _bytes_field(_STREAM, _bytes_field(_LABELS, labels.encode("utf-8", _SURROGATES)) + b"".join(entries))
+    content = [b"", _bytes_field(_LABELS, labels.encode("utf-8", _SURROGATES)), *entries]
+    content[0] = bytes((_STREAM,)) + _number(sum(map(len, content)))
+    return b"".join(content)
 
 
 def encode_entry(entry: Entry) -> bytes:
@@ -293,21 +295,35 @@ def select(body: bytes, parts: Iterable[StreamPart]) -> bytes:
 
 def merge(labels: str, bodies: Iterable[tuple[bytes, StreamPart]]) -> bytes:
     """Return one `streams` field with the entries of several parts, in order, under the labels."""
-    content: list[bytes] = []
-    for body, part in bodies:
-        _, start = _varint(body, part.offset + 1, len(body))
-        fields = _fields(body, start, part.offset + part.length)
-        content.extend(body[field:last] for tag, field, _, last in fields if tag == _ENTRIES)
-    return encode_raw(labels, content)
+    return encode_raw(labels, [run for body, part in bodies for run in _runs(body, part, 0, part.entries)])
 
 
 def halves(body: bytes, part: StreamPart) -> tuple[bytes, bytes] | None:
-    """Return the part as two streams fields with half of its entries each; None if it has but one."""
-    entries = entries_of(body, part)
-    if len(entries) < 2:
+    """The part as two streams fields with half of its entries each; None if it has but one."""
+    if part.entries < 2:
         return None
-    middle = len(entries) // 2
-    return encode_stream(part.labels, entries[:middle]), encode_stream(part.labels, entries[middle:])
+    middle = part.entries // 2
+    first, second = _runs(body, part, 0, middle), _runs(body, part, middle, part.entries)
+    return encode_raw(part.labels, first), encode_raw(part.labels, second)
+
+
+def _runs(body: bytes, part: StreamPart, begin: int, end: int) -> Iterator[memoryview]:
+    """The entries of a part from one number to before another, as few pieces: there may be a million of two bytes."""
+    view = memoryview(body)
+    _, start = _varint(body, part.offset + 1, len(body))
+    number, run, behind = 0, 0, -1
+    for tag, field, _, last in _fields(body, start, part.offset + part.length):
+        if tag != _ENTRIES:
+            continue
+        if begin <= number < end:
+            if field != behind:
+                if behind >= 0:
+                    yield view[run:behind]
+                run = field
+            behind = last
+        number += 1
+    if behind >= 0:
+        yield view[run:behind]
 
 
 # ---- JSON --------------------------------------------------------------------------------------

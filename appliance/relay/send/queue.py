@@ -37,6 +37,8 @@ _OVERTAKE = 0.8
 """Share of Loki's out-of-order window within which a backlog may be overtaken."""
 _ENTRY_OVERHEAD = 32
 """Bytes that Loki adds to an entry on its way to the ingester (detected level, hashes)."""
+_REPAIR_OVERHEAD = 96
+"""Bytes by which an entry may grow when its time stamp is repaired: the one it had goes into its metadata."""
 _PUSH_MARGIN = 0.9
 _SMALLEST_PUSH = 16384.0
 _FIRST_HOLD = 3.0
@@ -196,7 +198,7 @@ class PushQueue:
         slices: list[StreamSlice] = []
         size = 0
         for one in stream.slices:
-            size += one.size
+            size += one.size + (0 if one.repaired else one.entries * _REPAIR_OVERHEAD)
             if slices and (one.solo or slices[0].solo or size > largest or len(slices) >= most):
                 break
             slices.append(one)

@@ -1,6 +1,7 @@
 """Our walker and encoder of Loki's push format against the protobuf library."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -207,3 +208,18 @@ def test_a_sound_push_is_scanned_by_the_compiled_scan_alone(monkeypatch: pytest.
     monkeypatch.setattr(push_format, "scan_plain", slow)
     assert push_format.scan(body) == push_format.list_parts(push_format.scan_streams(body))
     assert push_format.scan_streams(bytearray(body + b"rest"), len(body)).labels == ['{a="b"}']
+
+
+def test_parts_of_a_million_tiny_entries_are_merged_and_halved_in_little_memory() -> None:
+    body = push_format.encode_raw('{a="b"}', [b"\x12\x00"] * 100_000)
+    [part] = push_format.scan(body)
+    tracemalloc.start()
+    try:
+        merged = push_format.merge(part.labels, [(body, part)] * 3)
+        pair = push_format.halves(body, part)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert pair is not None and [push_format.scan(half)[0].entries for half in pair] == [50_000, 50_000]
+    assert push_format.scan(merged)[0].entries == 300_000
+    assert peak < 3 * len(merged)
