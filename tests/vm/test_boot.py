@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.vm, pytest.mark.slow, pytest.mark.timeout(1500), pytes
 RELAY_RELP = 20514
 
 # One question for all ports: knocking at them would slow the start down.
-ALL_LISTEN = "ss -tlnH | awk '{ print $4 }' | grep -cE '0.0.0.0:(514|2514|6514|20514)$' | grep -qx 4"
+ALL_LISTEN = "ss -tlnH | awk '{ print $4 }' | grep -cE '^(0.0.0.0|[*]):(514|2514|6514|20514)$' | grep -qx 4"
 
 
 def configuration() -> dict[str, object]:
