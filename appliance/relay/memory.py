@@ -6,10 +6,12 @@ Source: malloc_trim(3), mallopt(3).
 """
 
 import ctypes
+import gc
 
 
 def give_back() -> None:
-    """Return free memory in whole pages to the system; takes some milliseconds."""
+    """Return free memory in whole pages to the system; takes some tens of milliseconds."""
+    gc.collect()
     try:
         library = ctypes.CDLL(None)
     except OSError:
