@@ -1458,5 +1458,10 @@ class Packer(Framing):
             self.spare.append(body)
 
     def forget_spare(self) -> None:
-        """Free the memory that is kept for the next batches."""
+        """Free the memory that is kept for the next batches; the arena, too, when nothing is in it.
+
+        A new arena costs nothing until it is written to.
+        """
         self.spare.clear()
+        if not self.count:
+            self.arena = bytearray(self.room)
