@@ -106,12 +106,14 @@ def test_faults_lie_in_front_of_it_and_its_answers_come_through(bin_loki: RealLo
 def test_each_limit_of_the_tests_is_written_where_loki_reads_it(bin_loki: RealLoki) -> None:
     assert post(bin_loki.push_url, encode_push(some_streams()))[0] == 204
     limits: dict[str, Any] = {
-        field.name: int(getattr(Limits(), field.name) or 8 * real.MB) // 2 for field in dataclasses.fields(Limits)
+        field.name: int(getattr(Limits(), field.name) or 8 * real.MB) // 2
+        for field in dataclasses.fields(Limits)
+        if field.name != "names_streams"  # how the double speaks, no limit
     }
     bin_loki.set_limits(**limits)
     written = yaml.safe_load((bin_loki._directory / "loki.yaml").read_text())
     understood = dataclasses.asdict(limits_of(read(written, KEYS)))
-    assert {name: round(value) for name, value in understood.items()} == limits
+    assert {name: round(value) for name, value in understood.items() if name in limits} == limits
     assert bin_loki.count() == 50, "a new start keeps what is stored"
     bin_loki.set_limits(max_line_size=3)
     assert "max entry size '3' bytes exceeded" in post(bin_loki.push_url, encode_push(some_streams()))[1]

@@ -360,8 +360,7 @@ class Packer(Framing):
         self.room = batch_size + max_message * 4 + _META_ROOM + ROUTE_META_ROOM + 4096
         self.arena = bytearray(self.room)
         self.meta = bytearray(_META_ROOM + 70000)
-        self.entry_slot = array("i", bytes(4 * _MAX_ENTRIES))
-        self.entry_size = array("i", bytes(4 * _MAX_ENTRIES))
+        self._fresh_entries()
         self.epoch = 0
         self.spare = []
         self._clear()
@@ -1457,6 +1456,11 @@ class Packer(Framing):
         if len(self.spare) < _SPARE:
             self.spare.append(body)
 
+    def _fresh_entries(self) -> None:
+        """Take memory for the entries of a batch, which is none until it is written to."""
+        self.entry_slot = memoryview(bytearray(4 * _MAX_ENTRIES)).cast("i")
+        self.entry_size = memoryview(bytearray(4 * _MAX_ENTRIES)).cast("i")
+
     def forget_spare(self) -> None:
         """Free the memory that is kept for the next batches; the arena, too, when nothing is in it.
 
@@ -1465,3 +1469,4 @@ class Packer(Framing):
         self.spare.clear()
         if not self.count:
             self.arena = bytearray(self.room)
+            self._fresh_entries()
