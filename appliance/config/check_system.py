@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 from appliance.config.model_system import Access, Ipv4, Ipv6, Network, System
 from appliance.config.problems import Problem, shown
@@ -196,6 +195,10 @@ def _check_proxy(proxy: str) -> Iterator[Problem]:
 
 
 def zone_exists(name: str) -> bool:
+    if name == "UTC":  # the default, known without the zone database
+        return True
+    from zoneinfo import ZoneInfo
+
     try:
         ZoneInfo(name)
     except (ValueError, OSError, KeyError):

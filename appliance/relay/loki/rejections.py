@@ -5,7 +5,6 @@ mean what is `loki/limit_table.py`; here are the spellings of streams, times and
 """
 
 import calendar
-import html
 import json
 import re
 import time
@@ -69,6 +68,8 @@ def plain_text(body: str) -> str:
         except (ValueError, RecursionError):
             return body
     if first == "<":
+        import html  # a table of all entities, which only a gateway's page needs
+
         return html.unescape(_TAG.sub(" ", body))
     return body
 

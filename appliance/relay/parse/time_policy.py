@@ -6,10 +6,12 @@ must not put an entry where Loki refuses it or where nobody looks for it.
 
 import ipaddress
 from datetime import datetime
-from typing import NamedTuple
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, NamedTuple
 
 from appliance.config import model
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 _REMEMBERED_SENDERS = 10000
 
@@ -21,7 +23,7 @@ class Belief(NamedTuple):
     max_past: int
     max_past_without_zone: int
     max_future: int
-    zone: ZoneInfo | None
+    zone: "ZoneInfo | None"
 
 
 class TimePolicy:
@@ -93,7 +95,7 @@ def a_year_earlier(text: bytes, stamp: int) -> int:
     return stamp - int((wall - earlier).total_seconds()) * 10**9
 
 
-def in_zone(text: bytes, zone: ZoneInfo) -> int | None:
+def in_zone(text: bytes, zone: "ZoneInfo") -> int | None:
     """Return Unix nanoseconds of the wall clock `YYYY-MM-DDTHH:MM:SS[.f…]…` of `text` in `zone`."""
     try:
         wall = datetime.strptime(text[:19].decode("ascii"), "%Y-%m-%dT%H:%M:%S")
@@ -116,5 +118,11 @@ def _belief(settings: model.TimeSettings, rule: model.SenderTime | None) -> Beli
         max_past=nanoseconds(own.max_past, settings.max_past),
         max_past_without_zone=nanoseconds(own.max_past, settings.max_past_without_zone),
         max_future=nanoseconds(own.max_future, settings.max_future),
-        zone=ZoneInfo(own.timezone) if own.timezone else None,
+        zone=_zone(own.timezone) if own.timezone else None,
     )
+
+
+def _zone(name: str) -> "ZoneInfo":
+    from zoneinfo import ZoneInfo  # and the zip and archive modules behind it, for the few who set a zone
+
+    return ZoneInfo(name)
