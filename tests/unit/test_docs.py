@@ -16,8 +16,6 @@ from tests.unit.test_config_schema import ALL_KEYS
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 LINT_COMMITS_AFTER = "0666bad"
-LANDED_WITHOUT_BODY = frozenset(("e4fe0da",))
-"""History is not rewritten: what slipped through stays an exception with a name."""
 
 
 def test_the_configuration_reference_is_what_the_model_says() -> None:
@@ -102,6 +100,6 @@ def test_commits_say_what_changes_in_72_characters_and_why_below() -> None:
     bad = []
     for entry in filter(None, (one.strip() for one in log.split("\x01"))):
         commit, subject, body = entry.split("\x00")
-        if len(subject) > 72 or (not body.strip() and commit[:7] not in LANDED_WITHOUT_BODY):
+        if len(subject) > 72 or not body.strip():
             bad.append(f"{commit} {subject}")
     assert not bad
