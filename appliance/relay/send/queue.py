@@ -38,7 +38,7 @@ _OVERTAKE = 0.8
 _ENTRY_OVERHEAD = 32
 """Bytes that Loki adds to an entry on its way to the ingester (detected level, hashes)."""
 _REPAIR_OVERHEAD = 96
-"""Bytes by which an entry may grow when its time stamp is repaired: the one it had goes into its metadata."""
+"""Bytes by which an entry may grow when its timestamp is repaired: the one it had goes into its metadata."""
 _PUSH_MARGIN = 0.9
 _SMALLEST_PUSH = 16384.0
 _FIRST_HOLD = 3.0
