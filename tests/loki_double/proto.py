@@ -12,7 +12,6 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
 _BYTES = descriptor_pb2.FieldDescriptorProto.TYPE_BYTES
-_STRING = descriptor_pb2.FieldDescriptorProto.TYPE_STRING
 _INT64 = descriptor_pb2.FieldDescriptorProto.TYPE_INT64
 _INT32 = descriptor_pb2.FieldDescriptorProto.TYPE_INT32
 _UINT64 = descriptor_pb2.FieldDescriptorProto.TYPE_UINT64
@@ -32,7 +31,7 @@ _SCHEMA: dict[str, list[tuple[str, int, Any, bool, str]]] = {
         ("entries", 2, _MESSAGE, True, "Entry"),
         ("hash", 3, _UINT64, False, ""),
     ],
-    "PushRequest": [("streams", 1, _MESSAGE, True, "Stream"), ("format", 2, _STRING, False, "")],
+    "PushRequest": [("streams", 1, _MESSAGE, True, "Stream"), ("format", 2, _BYTES, False, "")],
 }
 
 

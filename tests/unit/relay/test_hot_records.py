@@ -336,6 +336,7 @@ def test_a_batch_closes_at_its_size_and_loses_nothing(modules: Modules) -> None:
 @relaxed
 @given(st.binary(max_size=80))
 @example(b"\xd9\x80\x80\x80\x10" + bytes(8))  # a tag of more than 32 bits
+@example(b"\xd0\x00\x00\x12\x06\x00\x00\x00\x00\x00\x80")  # text that is no UTF-8, which Go does not look at
 def test_scanning_any_bytes_says_no_or_what_protobuf_says(modules: Modules, data: bytes) -> None:
     parts = modules.hot.scan_push(data)
     assert parts == modules.hot.scan_push(data + b"\x0a\x02\x0a\x00", False, len(data))
