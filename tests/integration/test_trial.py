@@ -56,7 +56,7 @@ def test_nothing_listening_is_said(loki: LokiUnderTest, start_relay: StartRelay)
     relay = start_relay(loki.push_url, up=False)
     result = trial(relay.config_file)
     assert result.returncode == 1
-    assert "relay.listen.syslog_tcp does not take the message" in result.stderr
+    assert "relay.listen.syslog_tcp does not accept the message" in result.stderr
 
 
 def test_an_unknown_listener_is_refused_with_those_there_are(loki: LokiUnderTest, start_relay: StartRelay) -> None:
