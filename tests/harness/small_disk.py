@@ -28,7 +28,7 @@ def small_disk(directory: Path, *, size: int) -> Iterator[Path]:
 def fill(disk: Path) -> Path:
     """Leave not one free block on a file system; the file to delete when there is to be room again."""
     filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file:
+    with filler.open("ab", buffering=0) as file:
         for size in (2**20, 4096, 1):
             try:
                 while True:

@@ -122,7 +122,7 @@ def test_a_change_that_does_not_work_is_taken_back_with_its_reason(machine: Mach
     script = "use IO::Socket::INET; $s = IO::Socket::INET->new(LocalPort => 6000, Listen => 1); sleep"
     machine.run(f"systemd-run --unit=thief --quiet perl -e '{script}'")
     machine.wait_for("ss -ltn | grep -q :6000")
-    said = put(machine, {"relay": {"listen": {"push": "0.0.0.0:6000"}}}, "--yes")
+    said = put(machine, {"relay": {"listen": {"push": "0.0.0.0:6000"}, "push": {"anyone": True}}}, "--yes")
     assert "code=1" in said and "rolled back" in said, said
     assert "6000" not in machine.text("cat /etc/appliance/appliance.yaml")
     assert machine.run("systemctl is-active appliance-relay && systemctl is-active rsyslog", check=False).status == 0
