@@ -310,7 +310,7 @@ def test_a_full_disk_holds_senders_back_and_loses_nothing(receive: StartReceiver
         taker = Taker(receiver)
         wait_until(lambda: receiver.counts().get("messages", 0) > 1000)
         filler = fill(disk)
-        # Again until it is: whoever reads the files deletes them, which makes room.
+        # Again until it is: the reader of the files deletes them, which makes room.
         reason = wait_until(lambda: fill(disk) and receiver.counts().get("blocked"), 30, what=receiver.counts)
         assert "No space left" in reason
         held = receiver.counts()["messages"]
